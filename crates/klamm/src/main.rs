@@ -1,0 +1,2 @@
+//! The klamm binary.
+fn main() {}
