@@ -1,0 +1,193 @@
+//! What is to be sent: bytes from memory with slices of files between them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::Stream;
+
+/// The memory kept by an outbound buffer that has nothing to send.
+const IDLE_BYTES_MAX: usize = 16 * 1024;
+
+/// A file that parts of answers are sent from.
+pub trait FileSource: Send + Sync {
+    /// The file's descriptor where it has one, so that the kernel can send from it.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+    /// Reads at a position, for connections that cannot send from a descriptor.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
+}
+
+/// A part of a file that is to be sent.
+#[derive(Clone)]
+pub struct FileSlice {
+    /// The file.
+    pub source: Arc<dyn FileSource>,
+    /// Where the part begins, in bytes.
+    pub position: u64,
+    /// Its length in bytes.
+    pub length: usize,
+}
+
+/// A queue of bytes and file slices, sent in order.
+#[derive(Default)]
+pub struct Outbound {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// Slices, each with the index in `bytes` before which it goes.
+    slices: VecDeque<(usize, FileSlice)>,
+    slice_bytes: usize,
+}
+
+impl Outbound {
+    /// Queues bytes.
+    pub fn push_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Queues a part of a file.
+    pub fn push_slice(&mut self, slice: FileSlice) {
+        if slice.length > 0 {
+            self.slice_bytes += slice.length;
+            self.slices.push_back((self.bytes.len(), slice));
+        }
+    }
+
+    /// How much is waiting to be sent.
+    pub fn pending_bytes(&self) -> usize {
+        self.bytes.len() - self.sent + self.slice_bytes
+    }
+
+    /// True when nothing is waiting to be sent.
+    pub fn is_empty(&self) -> bool {
+        self.pending_bytes() == 0
+    }
+
+    /// Sends until everything is sent.
+    ///
+    /// # Errors
+    /// Those of the socket or the file; `UnexpectedEof` when a file is shorter than its slice. The connection is of no
+    /// use afterwards, because the peer cannot tell where the next answer begins.
+    pub fn poll_send(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let boundary = self.slices.front().map_or(self.bytes.len(), |(at, _)| *at);
+            if self.sent < boundary {
+                let more = boundary < self.bytes.len() || !self.slices.is_empty();
+                self.sent += ready!(stream.poll_write(cx, &self.bytes[self.sent..boundary], more))?;
+            } else if let Some((_, slice)) = self.slices.front_mut() {
+                let count = ready!(stream.poll_write_file(cx, slice))?;
+                if count == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                }
+                slice.position += count as u64;
+                slice.length -= count;
+                self.slice_bytes -= count;
+                if slice.length == 0 {
+                    self.slices.pop_front();
+                }
+            } else {
+                break;
+            }
+        }
+        self.reset();
+        stream.poll_flush(cx)
+    }
+
+    fn reset(&mut self) {
+        self.sent = 0;
+        self.bytes.clear();
+        self.bytes.shrink_to(IDLE_BYTES_MAX);
+        self.slices.shrink_to(16);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Write;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileExt;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::{Network, TcpNetwork};
+
+    struct RealFile(File, bool);
+
+    impl FileSource for RealFile {
+        fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+            self.1.then(|| self.0.as_fd())
+        }
+        fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            self.0.read_at(buffer, position)
+        }
+    }
+
+    fn file_of(bytes: &[u8], with_descriptor: bool) -> Arc<dyn FileSource> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Arc::new(RealFile(file, with_descriptor))
+    }
+
+    /// Queues memory, file, memory, file and returns it with the bytes that must arrive.
+    fn mixed(with_descriptor: bool) -> (Outbound, Vec<u8>) {
+        let content: Vec<u8> = (0..500_000_u32).map(|at| (at % 251) as u8).collect();
+        let source = file_of(&content, with_descriptor);
+        let mut outbound = Outbound::default();
+        outbound.push_bytes(b"head");
+        outbound.push_slice(FileSlice { source: source.clone(), position: 1000, length: 400_000 });
+        outbound.push_bytes(b"middle");
+        outbound.push_slice(FileSlice { source: source.clone(), position: 0, length: 0 });
+        outbound.push_slice(FileSlice { source, position: 499_990, length: 10 });
+        outbound.push_bytes(b"tail");
+        let expected = [b"head", &content[1000..401_000], b"middle", &content[499_990..], b"tail"].concat();
+        assert_eq!(outbound.pending_bytes(), expected.len());
+        (outbound, expected)
+    }
+
+    #[tokio::test]
+    async fn sends_memory_and_files_in_order() {
+        for with_descriptor in [true, false] {
+            let mut listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap(), 16).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+            let mut server = listener.accept().await.unwrap().attach().unwrap();
+            let (mut outbound, expected) = mixed(with_descriptor);
+            let send = std::future::poll_fn(|cx| outbound.poll_send(&mut server, cx));
+            let mut received = vec![0; expected.len()];
+            let (sent, read) = tokio::join!(send, client.read_exact(&mut received));
+            sent.unwrap();
+            read.unwrap();
+            assert!(received == expected);
+            assert!(outbound.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn sends_over_streams_that_are_not_sockets() {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let mut stream = Stream::Other(Box::new(near));
+        let (mut outbound, expected) = mixed(true);
+        let mut received = vec![0; expected.len()];
+        let send = std::future::poll_fn(|cx| outbound.poll_send(&mut stream, cx));
+        let (sent, read) = tokio::join!(send, far.read_exact(&mut received));
+        sent.unwrap();
+        read.unwrap();
+        assert!(received == expected);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_ends_early_is_an_error() {
+        let (near, _far) = tokio::io::duplex(1000);
+        let mut stream = Stream::Other(Box::new(near));
+        let mut outbound = Outbound::default();
+        outbound.push_slice(FileSlice { source: file_of(b"short", true), position: 0, length: 6 });
+        let sent = std::future::poll_fn(|cx| outbound.poll_send(&mut stream, cx)).await;
+        assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
