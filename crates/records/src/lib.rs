@@ -11,18 +11,26 @@
 //! - The CRC covers the header from the attributes on and the body, so the base offset and the leader epoch are
 //!   stamped into an accepted batch without a new CRC.
 
+mod accepted;
 mod attributes;
 mod batch;
 mod builder;
+mod codec;
 mod header;
+mod produce;
 mod record;
+mod stream;
 mod varint;
 
+pub use accepted::AcceptedBatch;
 pub use attributes::{Attributes, Compression, TimestampType};
 pub use batch::{Batch, Batches, batches};
 pub use builder::{BatchBuilder, NewRecord};
+pub use codec::Codec;
 pub use header::{BatchError, BatchHeader, increment_sequence};
+pub use produce::{ProduceError, ProduceRules, RefusalReason, RefusedRecord, validate_produce};
 pub use record::{Header, Headers, Record, RecordError, RecordIter};
+pub use stream::{DecompressLimits, Records};
 
 /// Producer id of a batch whose producer is neither idempotent nor transactional.
 pub const NO_PRODUCER_ID: i64 = -1;

@@ -34,6 +34,15 @@ pub enum RecordError {
         /// The limit.
         max: usize,
     },
+    /// A compressed body exceeds the limit for a whole batch.
+    #[error("the batch has more than {max} bytes decompressed")]
+    BatchTooLarge {
+        /// The limit.
+        max: usize,
+    },
+    /// A compressed body ends before its last record does.
+    #[error("the decompressed bytes end before the last record")]
+    Ended,
     /// The codec's own format is broken, or its number is not assigned.
     #[error("cannot decompress the batch: {0}")]
     Decompress(String),
@@ -149,7 +158,12 @@ impl<'a> Headers<'a> {
         self.remaining == 0
     }
 
-    /// The value of the last header of this name, as Kafka's `lastHeader` finds it.
+    /// The headers' bytes, without their count.
+    pub(crate) fn encoded(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The last header of this name, as Kafka's `lastHeader` finds it.
     pub fn last(&self, key: &str) -> Option<Header<'a>> {
         self.filter(|header| header.key == key.as_bytes()).last()
     }
