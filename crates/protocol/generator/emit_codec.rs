@@ -188,7 +188,10 @@ fn encode_field(message: &Message, structure: &Struct, field: &Field) -> String 
         (When::If(there), false, false) => {
             format!("if {there} {{ {write} }} else if {is_set} {{ {refuse} }}\n")
         }
-        (When::If(there), true, false) => format!("if !({there}) && {is_set} {{ {refuse} }}\n"),
+        (When::If(_), true, false) => {
+            let absent = expr::unless(field.versions, structure.versions);
+            format!("if {absent} && {is_set} {{ {refuse} }}\n")
+        }
     }
 }
 

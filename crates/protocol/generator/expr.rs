@@ -29,6 +29,17 @@ pub(crate) fn when(range: Versions, known: Versions) -> When {
     })
 }
 
+/// The condition for "the version is not in `range`"; to be asked where the answer is neither always nor never.
+pub(crate) fn unless(range: Versions, known: Versions) -> String {
+    let Versions { min, max } = range.and(known);
+    match (min > known.min, max < known.max) {
+        _ if min == max => format!("version != {min}"),
+        (true, false) => format!("version < {min}"),
+        (false, true) => format!("version > {max}"),
+        _ => format!("!({min}..={max}).contains(&version)"),
+    }
+}
+
 /// The expression that says whether a structure's version is flexible.
 pub(crate) fn flex(message: &Message, structure: &Struct) -> &'static str {
     match when(message.flexible, structure.versions) {

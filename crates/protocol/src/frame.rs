@@ -25,10 +25,10 @@ pub fn size(bytes: &[u8], max: usize) -> Result<Option<usize>, FrameSizeError> {
     }
 }
 
-/// The frame that `bytes` begin with, without its prefix, and what follows it; once it is complete.
-pub fn split(bytes: &[u8], max: usize) -> Result<Option<(&[u8], &[u8])>, FrameSizeError> {
+/// The frame that `bytes` begin with, without its prefix; once it is complete.
+pub fn complete(bytes: &[u8], max: usize) -> Result<Option<&[u8]>, FrameSizeError> {
     let Some(len) = size(bytes, max)? else { return Ok(None) };
-    Ok(bytes[PREFIX_LEN..].split_at_checked(len))
+    Ok(bytes[PREFIX_LEN..].get(..len))
 }
 
 /// Appends a frame whose content `write` appends. Its size counts the gaps in it.
@@ -74,4 +74,69 @@ pub fn encode_response(
         header::encode_response(w, key, version, correlation_id)?;
         response.encode(w, version)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Gap, Records, Uuid, messages::fetch_response::*, messages::*};
+
+    #[test]
+    fn sizes_are_checked_before_use() {
+        let cases: [(&[u8], _); 5] = [
+            (&[0, 0, 0], Ok(None)),
+            (&[0, 0, 0, 2, 7], Ok(None)),
+            (&[0, 0, 0, 2, 7, 8, 9], Ok(Some(&[7_u8, 8][..]))),
+            (&[0, 0, 0, 11], Err(FrameSizeError { size: 11, max: 10 })),
+            (&[0xff; 4], Err(FrameSizeError { size: -1, max: 10 })),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(complete(bytes, 10), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_size_header_and_body() {
+        let mut w = Writer::new();
+        let request = ApiVersionsRequest::default();
+        encode_request(&mut w, &request, 0, 7, Some("me")).expect("a frame");
+        assert_eq!(w.into_bytes(), [0, 0, 0, 12, 0, 18, 0, 0, 0, 0, 0, 7, 0, 2, b'm', b'e']);
+    }
+
+    /// Records that are elsewhere count in the frame's size, and their place is after their length.
+    #[test]
+    fn external_records_leave_a_gap() {
+        let partition = |len| PartitionData { records: Some(Records::External(len)), ..Default::default() };
+        let topic_id = Uuid::from_u128(1);
+        let partitions = vec![partition(1000), partition(0), partition(24)];
+        let topic = FetchableTopicResponse { topic_id, partitions, ..Default::default() };
+        let response = FetchResponse { responses: vec![topic], ..Default::default() };
+
+        let mut w = Writer::new();
+        encode_response(&mut w, ApiKey::Fetch, 13, 7, &response).expect("a frame");
+        let size = i32::from_be_bytes(*w.as_bytes().first_chunk().expect("a prefix"));
+        assert_eq!(size as usize, w.as_bytes().len() - PREFIX_LEN + 1024);
+        assert_eq!(w.total_len(), w.as_bytes().len() + 1024);
+
+        let filled = fill(w.as_bytes(), w.gaps());
+        let mut r = crate::Reader::new(&filled[PREFIX_LEN..]);
+        assert_eq!(header::decode_response(&mut r, ApiKey::Fetch, 13), Ok(7));
+        let decoded = <FetchResponse<'_> as crate::Decode<'_>>::decode(&mut r, 13).expect("a response");
+        let lens: Vec<_> =
+            decoded.responses[0].partitions.iter().map(|p| p.records.as_ref().map(Records::len)).collect();
+        assert_eq!(lens, [Some(1000), Some(0), Some(24)]);
+        assert_eq!(r.finish(), Ok(()));
+    }
+
+    fn fill(bytes: &[u8], gaps: &[Gap]) -> Vec<u8> {
+        let mut filled = Vec::new();
+        let mut from = 0;
+        for gap in gaps {
+            filled.extend_from_slice(&bytes[from..gap.position]);
+            filled.resize(filled.len() + gap.len, 0xee);
+            from = gap.position;
+        }
+        filled.extend_from_slice(&bytes[from..]);
+        filled
+    }
 }
