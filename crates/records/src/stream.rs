@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::codec::Inflater;
+use crate::legacy::WrappedSet;
 use crate::record::{Origin, Prelude};
 use crate::varint::Cursor;
 use crate::{Batch, BatchHeader, Compression, Record, RecordError, RecordIter};
@@ -38,9 +39,7 @@ impl<'a> Batch<'a> {
     pub fn decompress(&self, limits: DecompressLimits) -> Result<Cow<'a, [u8]>, RecordError> {
         match compression(self.header())? {
             Compression::None => Ok(Cow::Borrowed(self.body())),
-            codec => {
-                Stream::new(codec, self.body(), BatchHeader::MAGIC, limits)?.into_whole().map(Cow::Owned)
-            }
+            codec => Stream::new(codec, self.body(), limits)?.into_whole().map(Cow::Owned),
         }
     }
 }
@@ -58,14 +57,28 @@ pub struct Records<'a> {
 enum Inner<'a> {
     Stored(RecordIter<'a>),
     Compressed(Box<Scan<'a>>),
+    Single(Option<Record<'a>>),
+    Wrapped(WrappedSet),
 }
 
-impl Records<'_> {
+impl<'a> Records<'a> {
+    /// The record of a message of an old format.
+    pub(crate) fn single(record: Record<'a>) -> Self {
+        Self { inner: Inner::Single(Some(record)) }
+    }
+
+    /// The records of a compressed message set.
+    pub(crate) fn wrapped(set: WrappedSet) -> Self {
+        Self { inner: Inner::Wrapped(set) }
+    }
+
     /// The next record, or none behind the last. After an error nothing more is to be had.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, RecordError> {
         match &mut self.inner {
             Inner::Stored(records) => records.next().transpose(),
             Inner::Compressed(scan) => scan.next_record(),
+            Inner::Single(record) => Ok(record.take()),
+            Inner::Wrapped(set) => set.next_record(),
         }
     }
 }
@@ -101,7 +114,7 @@ impl<'a> Scan<'a> {
         if header.count < 0 {
             return Err(RecordError::Count(header.count));
         }
-        let stream = Stream::new(compression(header)?, batch.body(), BatchHeader::MAGIC, limits)?;
+        let stream = Stream::new(compression(header)?, batch.body(), limits)?;
         Ok(Self { stream, origin: Origin::of(header), count: header.count, index: 0 })
     }
 
@@ -232,14 +245,14 @@ pub(crate) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    pub(crate) fn new(
-        compression: Compression,
-        body: &'a [u8],
-        magic: i8,
-        limits: DecompressLimits,
-    ) -> Result<Self, RecordError> {
-        let inflater = Inflater::new(compression, body, magic).map_err(RecordError::Decompress)?;
-        Ok(Self { inflater, limits, buffer: Vec::new(), position: 0, inflated: 0, finished: false })
+    fn new(compression: Compression, body: &'a [u8], limits: DecompressLimits) -> Result<Self, RecordError> {
+        let inflater =
+            Inflater::new(compression, body, BatchHeader::MAGIC).map_err(RecordError::Decompress)?;
+        Ok(Self::over(inflater, limits))
+    }
+
+    pub(crate) fn over(inflater: Inflater<'a>, limits: DecompressLimits) -> Self {
+        Self { inflater, limits, buffer: Vec::new(), position: 0, inflated: 0, finished: false }
     }
 
     /// Everything, in one piece.
