@@ -86,3 +86,33 @@ impl fmt::Display for ApiKey {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_lists_kafkas_apis() {
+        let on = |test: fn(ApiKey) -> bool| ApiKey::ALL.iter().filter(|key| test(**key)).count();
+        assert_eq!(ApiKey::ALL.len(), 91);
+        assert_eq!(on(ApiKey::is_on_broker), 79);
+        assert_eq!(on(ApiKey::is_on_controller), 42);
+        for number in -1..100 {
+            let known = ApiKey::from_i16(number).map(ApiKey::as_i16);
+            assert_eq!(known, (0..=94).contains(&number).then_some(number).filter(|n| !(4..=7).contains(n)));
+        }
+    }
+
+    #[test]
+    fn advertised_versions_differ_where_clients_need_it() {
+        let cases = [
+            (ApiKey::Produce, false, 0, 13),
+            (ApiKey::Fetch, false, 4, 18),
+            (ApiKey::InitProducerId, false, 0, 5),
+            (ApiKey::InitProducerId, true, 0, 6),
+        ];
+        for (key, unstable, min, max) in cases {
+            assert_eq!(key.advertised_versions(unstable), VersionRange { min, max }, "{key}");
+        }
+    }
+}

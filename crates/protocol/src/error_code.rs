@@ -75,3 +75,32 @@ impl fmt::Display for ErrorCode {
 }
 
 impl std::error::Error for ErrorCode {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_classes_belong_to_their_codes() {
+        let cases = [
+            (ErrorCode::UNKNOWN_SERVER_ERROR, -1, "UNKNOWN_SERVER_ERROR", ErrorClass::Fatal),
+            (ErrorCode::NONE, 0, "NONE", ErrorClass::Ok),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, 3, "UNKNOWN_TOPIC_OR_PARTITION", ErrorClass::Refresh),
+            (ErrorCode::NOT_ENOUGH_REPLICAS, 19, "NOT_ENOUGH_REPLICAS", ErrorClass::Retriable),
+            (ErrorCode(136), 136, "CONTROLLER_ID_NOT_REGISTERED", ErrorClass::Fatal),
+        ];
+        for (code, number, name, class) in cases {
+            assert_eq!((code.0, code.name(), code.class()), (number, Some(name), class));
+            assert_eq!(ErrorCode::from_name(name), Some(code));
+        }
+    }
+
+    #[test]
+    fn unknown_codes_are_kept() {
+        for code in [ErrorCode(-2), ErrorCode(137), ErrorCode(i16::MAX), ErrorCode(i16::MIN)] {
+            assert_eq!((code.name(), code.class()), (None, ErrorClass::Fatal));
+            assert_eq!(code.to_string(), format!("error {}", code.0));
+        }
+        assert_eq!(ErrorCode::from_name("NO_SUCH_ERROR"), None);
+    }
+}

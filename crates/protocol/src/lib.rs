@@ -12,6 +12,7 @@
 mod api_key;
 mod error;
 mod error_code;
+mod fixed;
 mod message;
 mod reader;
 mod record_bytes;
@@ -24,13 +25,15 @@ pub mod frame;
 pub mod header;
 pub mod messages;
 pub mod metadata_record;
+pub mod quorum_state;
 pub mod remote_log_record;
 
 pub use api_key::ApiKey;
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use error_code::{ErrorClass, ErrorCode};
+pub use fixed::Fixed;
 pub use message::{Decode, Encode, IntoStatic, Message, Request, VersionRange};
-pub use reader::{Fixed, Reader};
+pub use reader::Reader;
 pub use record_bytes::Records;
 pub use uuid::{ParseUuidError, Uuid};
 pub use writer::{Gap, TaggedFieldStart, Writer};

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{DecodeError, DecodeErrorKind, ErrorCode, Records, Uuid};
+use crate::{DecodeError, DecodeErrorKind, ErrorCode, Fixed, Records, Uuid};
 
 /// The most elements of one array.
 const ARRAY_ELEMENTS_MAX: usize = 1_000_000;
@@ -28,54 +28,6 @@ pub struct Reader<'a> {
     rest: &'a [u8],
     total: usize,
     memory_left: usize,
-}
-
-/// A value whose size never varies; what fast arrays are made of.
-pub trait Fixed: Copy {
-    /// Its size in bytes.
-    const SIZE: usize;
-    /// From exactly [`SIZE`](Self::SIZE) bytes.
-    fn from_wire(bytes: &[u8]) -> Self;
-    /// Appends its bytes.
-    fn to_wire(self, bytes: &mut Vec<u8>);
-}
-
-macro_rules! fixed_numbers {
-    ($($number:ty),*) => {$(
-        impl Fixed for $number {
-            const SIZE: usize = size_of::<Self>();
-
-            #[inline]
-            fn from_wire(bytes: &[u8]) -> Self {
-                let mut array = [0; size_of::<Self>()];
-                array.copy_from_slice(bytes);
-                Self::from_be_bytes(array)
-            }
-
-            #[inline]
-            fn to_wire(self, bytes: &mut Vec<u8>) {
-                bytes.extend_from_slice(&self.to_be_bytes());
-            }
-        }
-    )*};
-}
-
-fixed_numbers!(i8, i16, i32, i64, u16, u32, f64);
-
-impl Fixed for Uuid {
-    const SIZE: usize = 16;
-
-    #[inline]
-    fn from_wire(bytes: &[u8]) -> Self {
-        let mut id = Self::ZERO;
-        id.0.copy_from_slice(bytes);
-        id
-    }
-
-    #[inline]
-    fn to_wire(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.0);
-    }
 }
 
 impl<'a> Reader<'a> {
@@ -418,5 +370,119 @@ impl Reader<'_> {
             self.skip(size)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Writer;
+
+    fn kind<T: std::fmt::Debug>(result: Result<T, DecodeError>) -> DecodeErrorKind {
+        result.expect_err("an error").kind()
+    }
+
+    #[test]
+    fn varints_round_trip() {
+        let cases: [(i64, &[u8]); 8] = [
+            (0, &[0]),
+            (-1, &[1]),
+            (1, &[2]),
+            (63, &[0x7e]),
+            (-64, &[0x7f]),
+            (64, &[0x80, 0x01]),
+            (i64::MAX, &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+            (i64::MIN, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ];
+        for (number, bytes) in cases {
+            assert_eq!(Reader::new(bytes).varlong(), Ok(number));
+            let mut w = Writer::new();
+            w.varlong(number);
+            assert_eq!(w.as_bytes(), bytes);
+            let Ok(small) = i32::try_from(number) else { continue };
+            assert_eq!(Reader::new(bytes).varint(), Ok(small));
+        }
+        for number in [i32::MIN, i32::MAX] {
+            let mut w = Writer::new();
+            w.varint(number);
+            assert_eq!(w.as_bytes().len(), 5);
+            assert_eq!(Reader::new(w.as_bytes()).varint(), Ok(number));
+        }
+    }
+
+    #[test]
+    fn long_varints_are_refused() {
+        let cases: [&[u8]; 3] =
+            [&[0xff, 0xff, 0xff, 0xff, 0x10], &[0x80; 11], &[0xff, 0xff, 0xff, 0xff, 0xff, 0x01]];
+        for bytes in cases {
+            assert_eq!(
+                kind(Reader::new(bytes).unsigned_varint()),
+                DecodeErrorKind::VarintTooLong,
+                "{bytes:?}"
+            );
+        }
+        let past_64_bits = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
+        assert_eq!(kind(Reader::new(&past_64_bits).unsigned_varlong()), DecodeErrorKind::VarintTooLong);
+    }
+
+    #[test]
+    fn lengths_are_checked_against_what_remains() {
+        let truncated = |needed, remaining| DecodeErrorKind::Truncated { needed, remaining };
+        assert_eq!(kind(Reader::new(&[0x7f, 0xff, 1]).string(false)), truncated(32767, 1));
+        assert_eq!(kind(Reader::new(&[0x7f, 0xff, 0xff, 0xff]).bytes(false)), truncated(0x7fff_ffff, 0));
+        let compact = [0xff, 0xff, 0xff, 0xff, 0x0f];
+        assert_eq!(kind(Reader::new(&compact).bytes(true)), truncated(0xffff_fffe, 0));
+        assert_eq!(kind(Reader::new(&[0, 0, 0, 9, 1]).array(false, |r| r.i8())), truncated(9, 1));
+        assert_eq!(kind(Reader::new(&[0, 0, 0, 2, 0, 0, 0]).fixed_array::<i32>(false)), truncated(8, 3));
+    }
+
+    #[test]
+    fn nulls_and_bad_text_are_refused() {
+        assert_eq!(kind(Reader::new(&[0xff, 0xff]).string(false)), DecodeErrorKind::UnexpectedNull);
+        assert_eq!(kind(Reader::new(&[0]).bytes(true)), DecodeErrorKind::UnexpectedNull);
+        assert_eq!(kind(Reader::new(&[0]).fixed_array::<i32>(true)), DecodeErrorKind::UnexpectedNull);
+        assert_eq!(kind(Reader::new(&[2, 0xff]).string(true)), DecodeErrorKind::InvalidUtf8);
+    }
+
+    #[test]
+    fn arrays_have_bounds() {
+        let mut bytes = vec![0; 2_000_000];
+        bytes[..4].copy_from_slice(&1_000_001_i32.to_be_bytes());
+        let too_long = DecodeErrorKind::ArrayTooLong(1_000_001);
+        assert_eq!(kind(Reader::new(&bytes).array(false, |r| r.i8())), too_long);
+        assert_eq!(kind(Reader::new(&bytes).fixed_array::<i8>(false)), too_long);
+    }
+
+    /// Elements of one byte that take 256 in memory: fine in a small message, refused in a large one, and
+    /// all arrays of a message count together.
+    #[test]
+    fn memory_stays_in_proportion() {
+        let mut element = |r: &mut Reader<'_>| r.u8().map(|byte| [u64::from(byte); 32]);
+        let mut array = |bytes: &[u8]| Reader::new(bytes).array(false, &mut element).map(|array| array.len());
+        let bytes_of = |count: i32| [&count.to_be_bytes()[..], &vec![0; count as usize]].concat();
+        assert_eq!(array(&bytes_of(200)), Ok(200));
+        assert_eq!(kind(array(&bytes_of(300))), DecodeErrorKind::TooMuchMemory);
+
+        let twice = [bytes_of(200), bytes_of(200)].concat();
+        let mut r = Reader::new(&twice);
+        assert!(r.array(false, &mut element).is_ok());
+        assert_eq!(kind(r.array(false, &mut element)), DecodeErrorKind::TooMuchMemory);
+    }
+
+    #[test]
+    fn tagged_sections_have_bounds() {
+        let mut w = Writer::new();
+        w.unsigned_varint(10_001);
+        w.raw(&[0; 30_000]);
+        let error = kind(Reader::new(w.as_bytes()).skip_tagged_fields());
+        assert_eq!(error, DecodeErrorKind::TooManyTaggedFields(10_001));
+    }
+
+    #[test]
+    fn errors_say_where() {
+        let mut r = Reader::new(&[0, 1, 2]);
+        assert_eq!(r.i16(), Ok(1));
+        let error = r.i32().expect_err("too short");
+        assert_eq!(error.to_string(), "byte 2: 4 bytes expected, 1 remain");
     }
 }

@@ -342,3 +342,29 @@ pub(crate) fn required<'t, T>(
 ) -> Result<&'t T, EncodeError> {
     value.as_ref().ok_or(EncodeError::UnexpectedNull { message, field })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size comes before the value, and grows where one byte does not hold it.
+    #[test]
+    fn tagged_fields_have_their_size_in_front() {
+        for (len, size) in [(0, &[0_u8][..]), (127, &[127]), (128, &[0x80, 1]), (20_000, &[0xa0, 0x9c, 1])] {
+            let mut w = Writer::new();
+            let start = w.begin_tagged_field(5);
+            w.raw(&vec![7; len]);
+            w.end_tagged_field(start);
+            assert_eq!(w.into_bytes(), [&[5], size, &vec![7; len]].concat());
+        }
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_refused() {
+        let text = "x".repeat(32768);
+        let error = EncodeError::TooLong { what: "a string", length: 32768 };
+        assert_eq!(Writer::new().string(false, &text), Err(error));
+        assert_eq!(Writer::new().string(true, &text), Ok(()));
+        assert_eq!(Writer::new().string(false, &text[1..]), Ok(()));
+    }
+}
