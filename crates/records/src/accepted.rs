@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{BatchHeader, TimestampType};
+use crate::{BatchHeader, TimestampType, crc_shift};
 
 /// A batch that may be appended, once its base offset and leader epoch are stamped into it. The header is held
 /// apart, so that stamping and writing (`pwritev` of header and body) copy no records.
@@ -54,20 +54,12 @@ impl<'a> AcceptedBatch<'a> {
 
     /// Sets timestamp type and maximum timestamp, and brings the CRC up to date without reading the records.
     pub(crate) fn set_max_timestamp(&mut self, timestamp_type: TimestampType, max_timestamp: i64) {
-        let before = covered_crc(&self.header);
+        let before = self.header.compute_crc(&[]);
         self.header.attributes = self.header.attributes.with_timestamp_type(timestamp_type);
         self.header.max_timestamp = max_timestamp;
-        // CRC-32C is linear: what the header's change does to it depends on the body's length alone.
-        let change = before ^ covered_crc(&self.header);
-        if change != 0 {
-            self.header.crc = crc32c::crc32c_combine(change, self.header.crc, self.body().len());
-        }
+        let after = self.header.compute_crc(&[]);
+        self.header.crc ^= crc_shift::shifted(before ^ after, self.body().len());
     }
-}
-
-/// CRC-32C of the part of the header that a batch's CRC covers.
-fn covered_crc(header: &BatchHeader) -> u32 {
-    header.compute_crc(&[])
 }
 
 #[cfg(test)]

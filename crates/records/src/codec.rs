@@ -108,8 +108,10 @@ impl<'a> Inflater<'a> {
     }
 }
 
-/// How many bytes a step of gzip or zstd appends at most.
-const STEP_BYTES: usize = 64 * 1024;
+/// Room for a step of gzip or zstd: what a body of this size may become, within reason.
+fn step_bytes(input_bytes: usize) -> usize {
+    input_bytes.saturating_mul(8).clamp(1024, 64 * 1024)
+}
 
 #[cfg(test)]
 mod tests {

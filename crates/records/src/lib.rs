@@ -17,6 +17,7 @@ mod batch;
 mod builder;
 mod codec;
 mod control;
+mod crc_shift;
 mod header;
 mod legacy;
 mod produce;

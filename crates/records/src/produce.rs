@@ -256,6 +256,7 @@ impl RecordChecks {
         Ok(())
     }
 
+    #[inline]
     fn see(&mut self, record: &Summary) {
         if let Some(reason) = self.refusal(record) {
             self.refuse(reason);
@@ -266,6 +267,7 @@ impl RecordChecks {
     }
 
     /// Lists the record, past the limit only if it is the first to be refused by its timestamp.
+    #[cold]
     fn refuse(&mut self, reason: RefusalReason) {
         let decides_error = reason.is_timestamp() && !self.timestamp_refused;
         if self.refused.len() < REFUSED_MAX || decides_error {
@@ -274,6 +276,7 @@ impl RecordChecks {
         self.timestamp_refused |= reason.is_timestamp();
     }
 
+    #[inline]
     fn refusal(&self, record: &Summary) -> Option<RefusalReason> {
         if self.key_needed && !record.has_key {
             return Some(RefusalReason::NoKey);

@@ -65,6 +65,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Reads a record's body, `bytes` being exactly the size that its length prefix says.
+    #[inline]
     pub(crate) fn parse(bytes: &'a [u8], origin: &Origin) -> Result<Self, &'static str> {
         let mut cursor = Cursor::new(bytes);
         let prelude = Prelude::parse(&mut cursor).ok_or("its deltas do not fit")?;
@@ -90,6 +91,7 @@ pub(crate) struct Prelude {
 
 impl Prelude {
     /// Skips the attributes, of which Kafka uses none, and reads the deltas.
+    #[inline]
     pub(crate) fn parse(cursor: &mut Cursor<'_>) -> Option<Self> {
         cursor.byte()?;
         Some(Self { timestamp_delta: cursor.varlong()?, offset_delta: cursor.varint()? })
@@ -114,6 +116,7 @@ impl Origin {
         }
     }
 
+    #[inline]
     pub(crate) fn timestamp(&self, delta: i64) -> i64 {
         self.append_time.unwrap_or_else(|| self.base_timestamp.wrapping_add(delta))
     }
@@ -168,6 +171,7 @@ impl<'a> Headers<'a> {
         self.filter(|header| header.key == key.as_bytes()).last()
     }
 
+    #[inline]
     fn parse(cursor: &mut Cursor<'a>) -> Result<Self, &'static str> {
         let count = cursor.varint().ok_or("its header count does not fit")?;
         let remaining = usize::try_from(count).map_err(|_| "its header count is negative")?;
@@ -212,33 +216,38 @@ impl<'a> RecordIter<'a> {
         Self { cursor: Cursor::new(body), origin: Origin::of(header), count: header.count, index: 0 }
     }
 
-    fn read(&mut self) -> Result<Record<'a>, RecordError> {
-        let index = self.index;
-        let structure = |what| RecordError::Structure { index, what };
-        let length = self.cursor.varint().ok_or(structure("its length does not fit"))?;
-        let length = usize::try_from(length).map_err(|_| structure("its length is negative"))?;
-        let bytes = self.cursor.take(length).ok_or(structure("it is longer than the batch"))?;
-        let record = Record::parse(bytes, &self.origin).map_err(structure)?;
-        self.index += 1;
-        if self.index == self.count && !self.cursor.bytes.is_empty() {
-            return Err(RecordError::Remaining(self.count));
-        }
-        Ok(record)
+    #[inline]
+    fn read(&mut self) -> Result<Record<'a>, &'static str> {
+        let length = self.cursor.varint().ok_or("its length does not fit")?;
+        let length = usize::try_from(length).map_err(|_| "its length is negative")?;
+        let bytes = self.cursor.take(length).ok_or("it is longer than the batch")?;
+        Record::parse(bytes, &self.origin)
+    }
+
+    /// Ends the iteration with an error.
+    #[cold]
+    fn fail(&mut self, error: RecordError) -> Option<Result<Record<'a>, RecordError>> {
+        (self.count, self.index) = (0, 0);
+        Some(Err(error))
     }
 }
 
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<Record<'a>, RecordError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let result = match self.count - self.index {
-            0 => return None,
-            left if left < 0 => Err(RecordError::Count(self.count)),
-            _ => self.read(),
-        };
-        if result.is_err() {
-            (self.count, self.index) = (0, 0);
+        if self.index >= self.count {
+            return if self.count < 0 { self.fail(RecordError::Count(self.count)) } else { None };
         }
-        Some(result)
+        let record = match self.read() {
+            Ok(record) => record,
+            Err(what) => return self.fail(RecordError::Structure { index: self.index, what }),
+        };
+        self.index += 1;
+        if self.index == self.count && !self.cursor.bytes.is_empty() {
+            return self.fail(RecordError::Remaining(self.count));
+        }
+        Some(Ok(record))
     }
 }

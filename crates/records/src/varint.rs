@@ -50,12 +50,17 @@ impl<'a> Cursor<'a> {
 
     #[inline]
     fn unsigned(&mut self, len_max: usize) -> Option<u64> {
-        let &first = self.bytes.first()?;
-        if first < 0x80 {
-            self.bytes = &self.bytes[1..];
-            return Some(u64::from(first));
+        match *self.bytes {
+            [first, ref rest @ ..] if first < 0x80 => {
+                self.bytes = rest;
+                Some(u64::from(first))
+            }
+            [first, second, ref rest @ ..] if second < 0x80 => {
+                self.bytes = rest;
+                Some(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => self.unsigned_long(len_max),
         }
-        self.unsigned_long(len_max)
     }
 
     fn unsigned_long(&mut self, len_max: usize) -> Option<u64> {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use flate2::{Compress, Decompress, FlushCompress, FlushDecompress, Status};
 
-use super::{InflateError, STEP_BYTES};
+use super::{InflateError, step_bytes};
 
 const WINDOW_BITS: u8 = 15;
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -46,7 +46,7 @@ impl<'a> Inflate<'a> {
     }
 
     pub(super) fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), InflateError> {
-        out.reserve(STEP_BYTES);
+        out.reserve(step_bytes(self.input.len()));
         let before = out.len();
         while let Some(context) = &mut self.context {
             let consumed_before = context.total_in();

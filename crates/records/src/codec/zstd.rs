@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use zstd::zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, compress_bound, get_error_name};
 
-use super::{InflateError, STEP_BYTES};
+use super::{InflateError, step_bytes};
 
 /// A context that grew beyond this, for a frame with a large window, is not kept.
 const IDLE_CONTEXT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -44,19 +44,16 @@ impl<'a> Inflate<'a> {
     pub(super) fn fill(&mut self, out: &mut Vec<u8>) -> Result<(), InflateError> {
         let Some(context) = &mut self.context else { return Ok(()) };
         let before = out.len();
-        out.resize(before + STEP_BYTES, 0);
-        let mut size = 0;
-        while size == 0 && (self.within_frame || self.input.pos() < self.input.src.len()) {
+        out.reserve(step_bytes(self.input.src.len()));
+        while out.len() == before && (self.within_frame || self.input.pos() < self.input.src.len()) {
             let consumed = self.input.pos();
-            let mut step = OutBuffer::around(&mut out[before..]);
+            let mut step = OutBuffer::around_pos(out, before);
             let hint = context.decompress_stream(&mut step, &mut self.input).map_err(describe)?;
-            size = step.pos();
             self.within_frame = hint != 0;
-            if self.within_frame && size == 0 && self.input.pos() == consumed {
+            if self.within_frame && step.pos() == before && self.input.pos() == consumed {
                 return Err("zstd: the stream ends early".to_owned());
             }
         }
-        out.truncate(before + size);
         Ok(())
     }
 }
