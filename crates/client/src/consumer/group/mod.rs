@@ -1,0 +1,3 @@
+pub(crate) mod assignor;
+pub(crate) mod offsets;
+pub(crate) mod subscription;
