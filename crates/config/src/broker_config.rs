@@ -11,7 +11,7 @@ use crate::value::{FromValue, Value};
 snapshot! {
     /// A broker's settings; immutable, built anew when one of them changes. What topics inherit is in
     /// [`TopicConfig::defaults`](crate::TopicConfig::defaults).
-    BrokerConfig of Broker {
+    pub BrokerConfig of Broker {
         auto_create_topics_enable: bool = "auto.create.topics.enable",
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
         controller_quorum_election_backoff_max_ms: i32 = "controller.quorum.election.backoff.max.ms",

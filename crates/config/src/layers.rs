@@ -176,17 +176,18 @@ mod tests {
 
     #[test]
     fn a_null_value_falls_back_in_its_own_unit() {
-        let cases: [(&[(&str, &str)], &str, &str); 7] = [
-            (&[], "log.retention.ms", "604800000"),
-            (&[("log.retention.hours", "1")], "log.retention.ms", "3600000"),
-            (&[("log.retention.hours", "1"), ("log.retention.minutes", "2")], "log.retention.ms", "120000"),
-            (&[("log.retention.ms", "3"), ("log.retention.minutes", "2")], "log.retention.ms", "3"),
-            (&[("log.retention.hours", "-1")], "log.retention.ms", "-1"),
-            (&[("log.roll.hours", "2147483647")], "log.roll.ms", "7730941129200000"),
-            (&[("log.flush.scheduler.interval.ms", "9")], "log.flush.interval.ms", "9"),
+        let cases = [
+            ("", "log.retention.ms", "604800000"),
+            ("log.retention.hours=1", "log.retention.ms", "3600000"),
+            ("log.retention.hours=1 log.retention.minutes=2", "log.retention.ms", "120000"),
+            ("log.retention.ms=3 log.retention.minutes=2", "log.retention.ms", "3"),
+            ("log.retention.hours=-1", "log.retention.ms", "-1"),
+            ("log.roll.hours=2147483647", "log.roll.ms", "7730941129200000"),
+            ("log.flush.scheduler.interval.ms=9", "log.flush.interval.ms", "9"),
         ];
         for (file, name, expected) in cases {
-            let layers = Layers::new(values(file)).unwrap();
+            let file: Vec<_> = file.split_whitespace().filter_map(|entry| entry.split_once('=')).collect();
+            let layers = Layers::new(values(&file)).unwrap();
             assert_eq!(effective(&layers, name).as_deref(), Some(expected), "{file:?}");
         }
     }

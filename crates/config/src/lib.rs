@@ -8,11 +8,18 @@ mod broker_config;
 mod conflict;
 mod layers;
 mod names;
+mod node_config;
 mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod topic_config;
 
+pub mod alter;
+pub mod describe;
 pub mod endpoint;
+pub mod load;
 pub mod properties;
+pub mod reference;
 pub mod setting;
 pub mod table;
 pub mod validity;
@@ -22,4 +29,5 @@ pub use broker_config::BrokerConfig;
 pub use conflict::Conflict;
 pub use layers::{Layers, Source, Values};
 pub use names::{Name, classify};
+pub use node_config::{Listener, NodeConfig, Roles, SecurityProtocol};
 pub use topic_config::{CleanupPolicy, CompressionType, MessageTimestampType, TopicConfig, TopicConfigError};

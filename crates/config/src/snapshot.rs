@@ -2,11 +2,11 @@
 
 /// Declares a struct whose fields are settings: `field: type = "setting",`.
 macro_rules! snapshot {
-    ($(#[$meta:meta])* $name:ident of $scope:ident { $($field:ident: $type:ty = $setting:literal,)+ }) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident of $scope:ident { $($field:ident: $type:ty = $setting:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
-        pub struct $name {
-            $(#[doc = concat!("`", $setting, "`.")] pub $field: $type,)+
+        $vis struct $name {
+            $(#[doc = concat!("`", $setting, "`.")] $vis $field: $type,)+
         }
 
         impl $name {

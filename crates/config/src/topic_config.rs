@@ -9,7 +9,7 @@ use crate::value::{FromValue, InvalidValue, Value};
 
 snapshot! {
     /// A topic's settings; immutable, built anew when one of them changes.
-    TopicConfig of Topic {
+    pub TopicConfig of Topic {
         cleanup_policy: CleanupPolicy = "cleanup.policy",
         compression_gzip_level: i32 = "compression.gzip.level",
         compression_lz4_level: i32 = "compression.lz4.level",
