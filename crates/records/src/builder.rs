@@ -149,6 +149,7 @@ impl BatchBuilder {
             self.header.max_timestamp = NO_TIMESTAMP;
             self.header.base_timestamp = self.base_timestamp(fields);
         }
+        debug_assert!(offset >= self.header.next_offset(), "offsets ascend");
         let offset_delta = (offset - self.header.base_offset) as i32;
         fields.write(&mut self.buffer, offset_delta, self.header.base_timestamp);
         self.header.max_timestamp = self.header.max_timestamp.max(fields.timestamp);

@@ -310,8 +310,22 @@ fn rebuild(
     let mut records = batch.records(rules.limits).map_err(ProduceError::Records)?;
     while let Some(record) = records.next_record().map_err(ProduceError::Records)? {
         builder.renumber(&record);
+        check_growth(builder.size(), target, rules)?;
     }
     let rebuilt = builder.finish();
     check_size(rebuilt.header(), rules)?;
     Ok(rebuilt)
+}
+
+/// Gives up on a batch that no codec could bring below the maximum, before it takes more memory.
+fn check_growth(size: usize, target: Codec, rules: &ProduceRules) -> Result<(), ProduceError> {
+    let ratio_max = match target.compression() {
+        Compression::None => 1,
+        Compression::Snappy => 22,
+        Compression::Lz4 => 256,
+        Compression::Gzip => 1033,
+        Compression::Zstd => return Ok(()),
+    };
+    let max = rules.max_message_bytes;
+    if size / ratio_max > max { Err(ProduceError::TooLarge { size: size / ratio_max, max }) } else { Ok(()) }
 }

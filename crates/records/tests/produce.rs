@@ -204,6 +204,21 @@ fn a_rebuilt_batch_must_fit_too() {
 }
 
 #[test]
+fn a_bomb_is_not_rebuilt_to_its_end() {
+    let mut builder = BatchBuilder::new(0).codec(Compression::Zstd);
+    let value = vec![0; 1_000_000];
+    for _ in 0..100 {
+        builder.append(&NewRecord { timestamp: NOW_MS, value: Some(&value), ..NewRecord::default() });
+    }
+    let bytes = builder.build();
+    assert!(bytes.len() < 20_000);
+    for (target, size) in [(Compression::None, 1_000_072), (Compression::Snappy, 409_098)] {
+        let rules = ProduceRules { max_message_bytes: 400_000, codec: Some(Codec::new(target)), ..rules() };
+        assert_eq!(refusal(&bytes, &rules), ProduceError::TooLarge { size, max: 400_000 });
+    }
+}
+
+#[test]
 fn compacted_topics_need_keys() {
     for codec in Compression::ALL {
         let rules = ProduceRules { compacted: true, ..rules() };
