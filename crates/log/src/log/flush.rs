@@ -1,0 +1,139 @@
+//! Flushing with group commit: who waits for a flush while one is under way shares the next one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Log;
+use crate::error::StorageError;
+use crate::segment::Segment;
+
+/// What a flush achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flushed {
+    /// Everything below is on the device now.
+    pub recovery_point: i64,
+    /// Whether this call did the work, and not another one.
+    pub did_sync: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct FlushState {
+    recovery_point: AtomicI64,
+    /// Held by whoever syncs, or changes what a sync in between would get wrong.
+    is_busy: Mutex<bool>,
+    idle: Condvar,
+}
+
+impl FlushState {
+    pub(super) fn new(recovery_point: i64) -> Self {
+        let recovery_point = AtomicI64::new(recovery_point);
+        Self { recovery_point, is_busy: Mutex::new(false), idle: Condvar::new() }
+    }
+
+    pub(super) fn recovery_point(&self) -> i64 {
+        self.recovery_point.load(Ordering::Acquire)
+    }
+
+    /// Waits until no flush is under way, and keeps others out.
+    pub(super) fn exclude(&self) -> Exclusion<'_> {
+        let mut is_busy = self.is_busy.lock();
+        while *is_busy {
+            self.idle.wait(&mut is_busy);
+        }
+        *is_busy = true;
+        Exclusion(self)
+    }
+}
+
+/// No flush runs while this lives.
+pub(super) struct Exclusion<'a>(&'a FlushState);
+
+impl Exclusion<'_> {
+    pub(super) fn set_recovery_point(&self, offset: i64) {
+        self.0.recovery_point.store(offset, Ordering::Release);
+    }
+}
+
+impl Drop for Exclusion<'_> {
+    fn drop(&mut self) {
+        *self.0.is_busy.lock() = false;
+        self.0.idle.notify_all();
+    }
+}
+
+impl Log {
+    /// Makes everything below `offset` durable and blocks until it is. Callers that come while another one syncs wait for
+    /// it, and one of them then syncs for all. A failed sync ends all changes to the log: what the device has is unknown.
+    pub fn flush(&self, offset: i64) -> Result<Flushed, StorageError> {
+        let offset = offset.min(self.log_end_offset());
+        let done = |recovery_point| Flushed { recovery_point, did_sync: false };
+        if self.recovery_point() >= offset {
+            return Ok(done(self.recovery_point()));
+        }
+        let exclusion = self.flush.exclude();
+        // Another one may have synced this as well while this one waited.
+        if self.recovery_point() >= offset {
+            return Ok(done(self.recovery_point()));
+        }
+        // All that is appended by now goes along, not only what was asked for.
+        let end_offset = self.log_end_offset();
+        self.sync_range(self.recovery_point(), end_offset).map_err(|e| self.failed(e))?;
+        exclusion.set_recovery_point(end_offset);
+        Ok(Flushed { recovery_point: end_offset, did_sync: true })
+    }
+
+    /// Offsets that are appended but not flushed.
+    pub fn unflushed_records(&self) -> i64 {
+        self.log_end_offset() - self.recovery_point()
+    }
+
+    pub(super) fn sync_range(&self, from: i64, to: i64) -> Result<(), StorageError> {
+        let segments = self.segments.load_full();
+        let first = super::floor(&segments, from);
+        let is_due = |segment: &&Arc<Segment>| segment.base_offset() < to || from == to;
+        for segment in segments[first..].iter().filter(is_due) {
+            segment.sync()?;
+        }
+        self.sync_snapshot()?;
+        self.home.sync_names()?;
+        self.save_epochs(true)
+    }
+
+    /// The newest producer snapshot is what recovery begins with.
+    fn sync_snapshot(&self) -> Result<(), StorageError> {
+        let unsynced = self.state.lock().snapshots.take_unsynced();
+        match unsynced {
+            Some(offset) => super::snapshots::sync(&self.home, offset),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends all changes and gives the files the form that they keep. With `sync` everything is durable on return;
+    /// without, a sync of the whole volume has to follow before the stop counts as clean.
+    pub fn close(&self, sync: bool) -> Result<(), StorageError> {
+        let exclusion = self.flush.exclude();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        if state.is_closed {
+            return Ok(());
+        }
+        let active = self.active();
+        if active.size() > 0 || active.base_offset() > 0 {
+            active.finish(&mut state.appender)?;
+        }
+        state.snapshots.take(&self.home, &state.producers)?;
+        state.is_closed = true;
+        drop(guard);
+        let end_offset = self.log_end_offset();
+        if sync {
+            self.sync_range(self.recovery_point(), end_offset).map_err(|e| self.failed(e))?;
+        } else {
+            self.save_epochs(false)?;
+        }
+        exclusion.set_recovery_point(end_offset);
+        self.segments.load().iter().for_each(|segment| segment.close_files());
+        Ok(())
+    }
+}
