@@ -13,7 +13,7 @@ use super::{
 pub(crate) fn module(message: &Message, file: &[Message]) -> String {
     let mut out = String::new();
     let (name, snake) = (&message.name, names::snake_case(&message.name));
-    let _ = writeln!(out, "/// [`{name}`]({snake}::{name}) and its structures.");
+    let _ = writeln!(out, "/// [`{name}`] and its structures.");
     let _ = writeln!(out, "pub mod {snake} {{\nuse super::prelude::*;\n");
     for (index, structure) in message.structs.iter().enumerate() {
         definition(&mut out, message, structure, index == 0);

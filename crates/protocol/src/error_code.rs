@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// An error code as it stands in responses. Unknown numbers are kept as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ErrorCode(pub i16);
 
 /// What a client can do about an error.
@@ -71,6 +71,12 @@ impl fmt::Display for ErrorCode {
             Some(name) => f.write_str(name),
             None => write!(f, "error {}", self.0),
         }
+    }
+}
+
+impl fmt::Debug for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

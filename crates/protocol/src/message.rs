@@ -97,3 +97,52 @@ pub(crate) fn decode_message<'a, M: Message>(
     }
     body(r, version).map_err(|error| error.within(M::NAME, version))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ErrorCode,
+        messages::{ApiVersionsRequest, HeartbeatRequest, HeartbeatResponse},
+    };
+
+    /// What a client does with any request: the answer outlives the frame it came in.
+    fn owned_answer<R: Request>(_request: &R, frame: &[u8], version: i16) -> R::Response<'static> {
+        let mut r = Reader::new(frame);
+        R::Response::decode(&mut r, version).expect("a response").into_static()
+    }
+
+    #[test]
+    fn code_can_be_generic_over_requests() {
+        let group = String::from("group");
+        let request = HeartbeatRequest { group_id: group.as_str().into(), ..Default::default() };
+        let error_code = ErrorCode::REBALANCE_IN_PROGRESS;
+        let answer = owned_answer(&request, &[0, 27], 0);
+        assert_eq!(answer, HeartbeatResponse { error_code, ..Default::default() });
+        let versions = owned_answer(&ApiVersionsRequest::default(), &[0, 0, 0, 0, 0, 0], 0);
+        assert_eq!(versions.api_keys, []);
+    }
+
+    #[test]
+    fn unknown_versions_are_refused_both_ways() {
+        let error = HeartbeatRequest::decode(&mut Reader::new(&[]), 5).expect_err("version 5");
+        let text = "HeartbeatRequest version 5, byte 0: unknown version 5, supported are 0-4";
+        assert_eq!(error.to_string(), text);
+        let error = HeartbeatRequest::default().encode(&mut Writer::new(), -1).expect_err("version -1");
+        assert_eq!(error.to_string(), "HeartbeatRequest has no version -1, only 0-4");
+    }
+
+    #[test]
+    fn ranges_meet_where_both_hold() {
+        let range = |min, max| VersionRange { min, max };
+        let cases = [
+            (range(0, 5), range(3, 9), Some(range(3, 5))),
+            (range(0, 5), range(5, 5), Some(range(5, 5))),
+            (range(0, 5), range(6, 9), None),
+        ];
+        for (one, other, both) in cases {
+            assert_eq!(one.intersection(other), both);
+            assert_eq!(other.intersection(one), both);
+        }
+    }
+}
