@@ -78,20 +78,30 @@ pub fn record_version(record: &MetadataRecord<'_>, version: MetadataVersion) -> 
     }
 }
 
-/// A batch of metadata records, each in the version that belongs to `version`.
+/// A batch of metadata records, each in the version that belongs to `version`, or to the level that a record before it sets.
 pub fn encode_metadata_batch(
     base_offset: i64,
     leader_epoch: i32,
     timestamp_ms: i64,
     records: &[MetadataRecord<'_>],
-    version: MetadataVersion,
+    mut version: MetadataVersion,
 ) -> Result<Vec<u8>, EncodeError> {
     let mut batch = BatchBuilder::new(base_offset).partition_leader_epoch(leader_epoch);
     for record in records {
+        version = level_set_by(record).unwrap_or(version);
         let value = record.to_bytes(record_version(record, version))?;
         batch.append(&NewRecord { timestamp: timestamp_ms, value: Some(&value), ..NewRecord::default() });
     }
     Ok(batch.build())
+}
+
+fn level_set_by(record: &MetadataRecord<'_>) -> Option<MetadataVersion> {
+    match record {
+        MetadataRecord::FeatureLevel(level) if level.name == MetadataVersion::FEATURE_NAME => {
+            MetadataVersion::from_level(level.feature_level).ok()
+        }
+        _ => None,
+    }
 }
 
 /// A batch of control records.

@@ -1,0 +1,401 @@
+//! Dynamic settings: altered as a whole or one by one, always checked as they would be afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType};
+use klamm_metadata::{MetadataRecord, Topic};
+use klamm_protocol::ErrorCode;
+use klamm_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
+use klamm_protocol::messages::incremental_alter_configs_request::AlterableConfig;
+use klamm_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
+use klamm_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, ClearElrRecord, ConfigRecord, IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
+};
+
+use crate::refusal::{Refusal, error_fields};
+use crate::state::{Controller, Decision};
+
+const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+const UNCLEAN_LEADER_ELECTION: &str = "unclean.leader.election.enable";
+const CORDONED_LOG_DIRS: &str = "cordoned.log.dirs";
+/// Longest value that old versions of the protocol can carry.
+const VALUE_LEN_MAX: usize = i16::MAX as usize;
+
+/// The rules of settings that the controller does not know itself: what is valid, what is a list, what holds where nothing is set.
+pub trait ConfigRules: Send + Sync {
+    /// Checks everything that would be set for the resource; the message says what is wrong.
+    fn validate(
+        &self,
+        resource: &ConfigResource,
+        settings: &BTreeMap<Arc<str>, Arc<str>>,
+    ) -> Result<(), String>;
+
+    /// Whether the setting is a list, so that entries can be appended and subtracted.
+    fn is_list(&self, kind: ConfigResourceType, name: &str) -> bool;
+
+    /// What holds where no dynamic setting does: from this node's file, or the built-in default.
+    fn static_value(&self, kind: ConfigResourceType, name: &str) -> Option<String>;
+
+    /// All settings of a topic with these overrides, and where each comes from; for the response to CreateTopics.
+    fn effective_topic_configs(
+        &self,
+        overrides: &BTreeMap<Arc<str>, Arc<str>>,
+        node: &ConfigMap,
+        cluster: &ConfigMap,
+    ) -> Vec<EffectiveConfig>;
+}
+
+/// One setting in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EffectiveConfig {
+    /// Its name.
+    pub name: String,
+    /// Its value; none where it is a secret or not set.
+    pub value: Option<String>,
+    /// Whether it cannot be altered.
+    pub read_only: bool,
+    /// Where it comes from, as DescribeConfigs numbers it: 1 topic, 2 broker, 3 cluster, 4 file, 5 default.
+    pub source: i8,
+    /// Whether the value is a secret.
+    pub is_sensitive: bool,
+}
+
+type Records = Vec<MetadataRecord<'static>>;
+/// Settings by name: a value, or none to remove it.
+type Changes = BTreeMap<Arc<str>, Option<Arc<str>>>;
+
+/// What IncrementalAlterConfigs does to a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Set,
+    Delete,
+    Append,
+    Subtract,
+}
+
+impl Controller {
+    /// Replaces all settings of each resource: what is not named is removed. `forwarded` says whether a broker has checked the request.
+    pub fn alter_configs(
+        &self,
+        request: &AlterConfigsRequest<'_>,
+        forwarded: bool,
+    ) -> Decision<AlterConfigsResponse<'static>> {
+        let mut records = Vec::new();
+        let mut response = AlterConfigsResponse::default();
+        for (index, wanted) in request.resources.iter().enumerate() {
+            let resource = resource(wanted.resource_type, &wanted.resource_name);
+            let same =
+                |other: &&klamm_protocol::messages::alter_configs_request::AlterConfigsResource<'_>| {
+                    other.resource_type == wanted.resource_type && other.resource_name == wanted.resource_name
+                };
+            let result = match request.resources[..index].iter().find(same) {
+                Some(_) => Err(twice(&resource)),
+                None => {
+                    let settings = wanted.configs.iter();
+                    let settings: Vec<_> =
+                        settings.map(|config| (config.name.as_ref(), config.value.as_deref())).collect();
+                    self.replace_configs(&resource, &settings, forwarded)
+                }
+            };
+            let (error_code, error_message) = error_fields(&result);
+            records.extend(result.unwrap_or_default());
+            response.responses.push(AlterConfigsResourceResponse {
+                error_code,
+                error_message,
+                resource_type: wanted.resource_type,
+                resource_name: wanted.resource_name.to_string().into(),
+            });
+        }
+        self.finish_alteration(records, request.validate_only, response)
+    }
+
+    /// Sets, removes, appends to and subtracts from settings one by one. `forwarded` says whether a broker has checked the request.
+    pub fn incremental_alter_configs(
+        &self,
+        request: &IncrementalAlterConfigsRequest<'_>,
+        forwarded: bool,
+    ) -> Decision<IncrementalAlterConfigsResponse<'static>> {
+        let mut records = Vec::new();
+        let mut response = IncrementalAlterConfigsResponse::default();
+        for (index, wanted) in request.resources.iter().enumerate() {
+            let resource = resource(wanted.resource_type, &wanted.resource_name);
+            let same = |other: &&klamm_protocol::messages::incremental_alter_configs_request::AlterConfigsResource<'_>| {
+                other.resource_type == wanted.resource_type && other.resource_name == wanted.resource_name
+            };
+            let result = match request.resources[..index].iter().find(same) {
+                Some(_) => Err(twice(&resource)),
+                None => self.change_configs(&resource, &wanted.configs, forwarded),
+            };
+            let (error_code, error_message) = error_fields(&result);
+            records.extend(result.unwrap_or_default());
+            response.responses.push(IncrementalResponse {
+                error_code,
+                error_message,
+                resource_type: wanted.resource_type,
+                resource_name: wanted.resource_name.to_string().into(),
+            });
+        }
+        self.finish_alteration(records, request.validate_only, response)
+    }
+
+    fn finish_alteration<R>(&self, mut records: Records, validate_only: bool, response: R) -> Decision<R> {
+        if validate_only {
+            return Decision::nothing(response);
+        }
+        records.extend(self.clear_elr_records(&records));
+        Decision::new(records, response)
+    }
+
+    fn replace_configs(
+        &self,
+        resource: &ConfigResource,
+        settings: &[(&str, Option<&str>)],
+        forwarded: bool,
+    ) -> Result<Records, Refusal> {
+        let mut changes: Changes =
+            self.configs_of(resource).keys().map(|name| (name.clone(), None)).collect();
+        for &(name, value) in settings {
+            changes.insert(name.into(), value.map(Into::into));
+        }
+        self.check_exists(resource)?;
+        self.config_records(resource, changes, forwarded)
+    }
+
+    fn change_configs(
+        &self,
+        resource: &ConfigResource,
+        configs: &[AlterableConfig<'_>],
+        forwarded: bool,
+    ) -> Result<Records, Refusal> {
+        let mut changes = Changes::new();
+        for config in configs {
+            let name: Arc<str> = config.name.as_ref().into();
+            let value = self.changed_value(resource, config)?;
+            if changes.insert(name, value).is_some() {
+                return Err(invalid_request(format!("'{}' is altered twice in one request", config.name)));
+            }
+        }
+        self.check_exists(resource)?;
+        self.config_records(resource, changes, forwarded)
+    }
+
+    /// The value an operation leaves; none where it removes the setting.
+    fn changed_value(
+        &self,
+        resource: &ConfigResource,
+        config: &AlterableConfig<'_>,
+    ) -> Result<Option<Arc<str>>, Refusal> {
+        let name = config.name.as_ref();
+        let operation = Operation::from_code(config.config_operation)
+            .ok_or_else(|| invalid_request(format!("unknown operation {}", config.config_operation)))?;
+        if operation == Operation::Delete {
+            return Ok(None);
+        }
+        let value = config.value.as_deref();
+        let value = value.ok_or_else(|| invalid_request(format!("'{name}' needs a value")))?;
+        if operation == Operation::Set {
+            return Ok(Some(value.into()));
+        }
+        if !self.rules.is_list(resource.kind, name) {
+            let message = format!("'{name}' is not a list: nothing can be appended or subtracted");
+            return Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
+        }
+        let current = self.image.configs.get(resource, name).map(|value| value.to_string());
+        let current = current.or_else(|| self.rules.static_value(resource.kind, name)).unwrap_or_default();
+        let mut entries: Vec<&str> = current.split(',').filter(|entry| !entry.is_empty()).collect();
+        for entry in value.split(',') {
+            match operation {
+                Operation::Subtract => entries.retain(|kept| *kept != entry),
+                _ if entries.contains(&entry) => {}
+                _ => entries.push(entry),
+            }
+        }
+        Ok(Some(entries.join(",").into()))
+    }
+
+    /// Checks what the resource would be set to, and yields the records that change something. A broker's settings are written even where they
+    /// are the same: it may have to read a file again that they name (KAFKA-14136).
+    pub(crate) fn config_records(
+        &self,
+        resource: &ConfigResource,
+        changes: Changes,
+        forwarded: bool,
+    ) -> Result<Records, Refusal> {
+        let current = self.configs_of(resource);
+        let always = resource.kind == ConfigResourceType::Broker;
+        let differs = |name: &Arc<str>, value: &Option<Arc<str>>| current.get(name) != value.as_ref();
+        let mut settings: BTreeMap<_, _> =
+            current.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut records = Vec::new();
+        for (name, value) in changes {
+            if !always && !differs(&name, &value) {
+                continue;
+            }
+            self.check_change(resource, &name, value.as_deref(), forwarded)?;
+            records.push(config_record(resource, &name, value.as_deref()));
+            match value {
+                Some(value) => _ = settings.insert(name, value),
+                None => _ = settings.remove(&name),
+            }
+        }
+        let invalid = |message| Refusal::new(ErrorCode::INVALID_CONFIG, message);
+        self.rules.validate(resource, &settings).map_err(invalid)?;
+        Ok(records)
+    }
+
+    /// What no table of settings knows: rules that depend on features and on who asks.
+    fn check_change(
+        &self,
+        resource: &ConfigResource,
+        name: &str,
+        value: Option<&str>,
+        forwarded: bool,
+    ) -> Result<(), Refusal> {
+        let invalid = |message: String| Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
+        if value.is_some_and(|value| value.len() > VALUE_LEN_MAX) {
+            return invalid(format!("the value of '{name}' is longer than {VALUE_LEN_MAX} bytes"));
+        }
+        if resource.kind != ConfigResourceType::Broker {
+            return Ok(());
+        }
+        match name {
+            MIN_INSYNC_REPLICAS if self.image.features.eligible_leader_replicas_enabled() => {
+                if !resource.name.is_empty() {
+                    return invalid(format!(
+                        "'{name}' cannot differ between brokers while eligible leader replicas are enabled"
+                    ));
+                }
+                if value.is_none() {
+                    return invalid(format!(
+                        "the cluster's '{name}' cannot be removed while eligible leader replicas are enabled"
+                    ));
+                }
+                Ok(())
+            }
+            CORDONED_LOG_DIRS => self.check_cordoning(resource, value, forwarded),
+            _ => Ok(()),
+        }
+    }
+
+    /// Only the broker knows its directories' paths: a request that did not come through it may take entries away, not add any (KIP-1066).
+    fn check_cordoning(
+        &self,
+        resource: &ConfigResource,
+        value: Option<&str>,
+        forwarded: bool,
+    ) -> Result<(), Refusal> {
+        let invalid = |message: &str| Err(Refusal::new(ErrorCode::INVALID_CONFIG, message));
+        if !self.image.metadata_version().supports_cordoned_log_dirs() {
+            return invalid("log directories can be cordoned from metadata.version 4.3-IV0 on");
+        }
+        let paths = |text: &str| -> Vec<String> {
+            text.split(',').map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()).collect()
+        };
+        let current = self.image.configs.get(resource, CORDONED_LOG_DIRS).map(|value| paths(value));
+        let current = current.unwrap_or_default();
+        let adds = paths(value.unwrap_or_default()).iter().any(|path| !current.contains(path));
+        if adds && !forwarded {
+            return invalid("log directories are cordoned through their broker, not through a controller");
+        }
+        Ok(())
+    }
+
+    fn check_exists(&self, resource: &ConfigResource) -> Result<(), Refusal> {
+        match resource.kind {
+            ConfigResourceType::Topic => self.topic(&resource.name).map(|_| ()),
+            ConfigResourceType::Broker if !resource.name.is_empty() => {
+                let id = resource
+                    .name
+                    .parse::<i32>()
+                    .map_err(|_| invalid_request(format!("'{}' is not a broker id", resource.name)))?;
+                let is_known = self.image.cluster.broker(id).is_some()
+                    || self.image.cluster.controller(id).is_some()
+                    || self.config.quorum_node_ids.contains(&id);
+                if is_known {
+                    return Ok(());
+                }
+                let message = format!("node {id} is not registered");
+                Err(Refusal::new(ErrorCode::BROKER_ID_NOT_REGISTERED, message))
+            }
+            ConfigResourceType::Broker | ConfigResourceType::ClientMetrics | ConfigResourceType::Group => {
+                Ok(())
+            }
+            _ => Err(invalid_request(format!(
+                "settings of type {} cannot be altered here",
+                resource.kind.code()
+            ))),
+        }
+    }
+
+    /// Changing `min.insync.replicas` changes what "eligible" means, so what was remembered under the old value is forgotten (KIP-966).
+    pub(crate) fn clear_elr_records(&self, records: &[MetadataRecord<'_>]) -> Records {
+        if !self.image.features.eligible_leader_replicas_enabled() {
+            return Vec::new();
+        }
+        let topics = records.iter().filter_map(|record| match record {
+            MetadataRecord::Config(config) if config.name == MIN_INSYNC_REPLICAS => {
+                let is_topic = config.resource_type == ConfigResourceType::Topic.code();
+                Some(if is_topic { config.resource_name.to_string() } else { String::new() })
+            }
+            _ => None,
+        });
+        topics.map(|topic| MetadataRecord::ClearElr(ClearElrRecord { topic_name: topic.into() })).collect()
+    }
+
+    /// In-sync replicas a partition of the topic needs, never more than it has replicas.
+    pub(crate) fn effective_min_isr(&self, topic: &Topic) -> usize {
+        let text = self.topic_setting(&topic.name, MIN_INSYNC_REPLICAS);
+        let min_isr = text.and_then(|text| text.parse().ok()).unwrap_or(1);
+        topic.partition(0).map_or(min_isr, |partition| partition.replicas.len().min(min_isr))
+    }
+
+    /// Whether a leader may be elected that is not in sync.
+    pub(crate) fn unclean_election_enabled(&self, topic: &Topic) -> bool {
+        self.topic_setting(&topic.name, UNCLEAN_LEADER_ELECTION).is_some_and(|value| value == "true")
+    }
+
+    fn topic_setting(&self, topic: &str, name: &str) -> Option<String> {
+        let layers = [
+            ConfigResource::topic(topic),
+            ConfigResource::broker(self.config.node_id),
+            ConfigResource::all_brokers(),
+        ];
+        let dynamic = layers.iter().find_map(|resource| self.image.configs.get(resource, name));
+        dynamic
+            .map(|value| value.to_string())
+            .or_else(|| self.rules.static_value(ConfigResourceType::Topic, name))
+    }
+
+    pub(crate) fn configs_of(&self, resource: &ConfigResource) -> ConfigMap {
+        self.image.configs.of(resource).cloned().unwrap_or_default()
+    }
+}
+
+impl Operation {
+    fn from_code(code: i8) -> Option<Self> {
+        [Self::Set, Self::Delete, Self::Append, Self::Subtract].get(usize::try_from(code).ok()?).copied()
+    }
+}
+
+fn resource(kind: i8, name: &str) -> ConfigResource {
+    ConfigResource { kind: ConfigResourceType::from_code(kind), name: name.into() }
+}
+
+fn config_record(resource: &ConfigResource, name: &str, value: Option<&str>) -> MetadataRecord<'static> {
+    MetadataRecord::Config(ConfigRecord {
+        resource_type: resource.kind.code(),
+        resource_name: resource.name.to_string().into(),
+        name: name.to_owned().into(),
+        value: value.map(|value| value.to_owned().into()),
+    })
+}
+
+fn invalid_request(message: String) -> Refusal {
+    Refusal::new(ErrorCode::INVALID_REQUEST, message)
+}
+
+fn twice(resource: &ConfigResource) -> Refusal {
+    invalid_request(format!("'{}' is there twice in one request", resource.name))
+}
