@@ -1,2 +1,76 @@
-//! The klamm binary.
-fn main() {}
+//! `klamm`: the broker and its tools in one binary.
+//!
+//! This file only wires. A subcommand is the file or folder of its name; what it knows of clusters it has from
+//! `klamm-client`, of files from `klamm-log`, of settings from `klamm-config`. Whatever turns input into records, records into output
+//! or facts into a plan is a pure function with a table of cases beside it.
+
+mod advice;
+mod arguments;
+mod base64;
+mod cli;
+mod completions;
+mod config;
+mod connection;
+mod escapes;
+mod failure;
+mod group;
+mod log;
+mod logging;
+mod output;
+mod produce;
+mod settings;
+mod table;
+mod time;
+mod topic;
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::failure::{Context, Failure};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.verbose);
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Topic(command) => block_on(command.run()),
+        Command::Produce(command) => block_on(command.run()),
+        Command::Group(command) => block_on(command.run()),
+        Command::Config(command) => block_on(command.run()),
+        Command::Log(command) => command.run(),
+        Command::Settings(command) => command.run(),
+        Command::Completions(command) => command.run(),
+    }
+}
+
+/// Client commands run on one thread: they wait more than they compute.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context(|| "cannot begin".to_owned())?;
+    runtime.block_on(command)
+}
+
+/// One line on standard error; a closed one leaves nobody to tell.
+fn tell(failure: &Failure) {
+    if !matches!(failure, Failure::OutputClosed) {
+        let _ = writeln!(io::stderr(), "klamm: {failure}");
+    }
+}

@@ -1,0 +1,44 @@
+//! The command line as a whole: what `klamm` alone prints, and the options every command has.
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::completions::Completions;
+use crate::config::ConfigCommand;
+use crate::group::GroupCommand;
+
+use crate::log::LogCommand;
+use crate::produce::Produce;
+use crate::settings::Settings;
+use crate::topic::TopicCommand;
+
+const EXAMPLES: &str = "\
+Examples:
+  klamm topic create greetings --partitions 3      a topic
+  echo hello | klamm produce greetings             a record for every line
+
+/// Apache Kafka, rebuilt: a broker and its tools in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "klamm", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// Log more to standard error, -vv and -vvv still more; RUST_LOG overrides it.
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Every command")]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    Produce(Produce),
+    #[command(subcommand)]
+    Group(GroupCommand),
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    #[command(subcommand)]
+    Log(LogCommand),
+    Settings(Settings),
+    Completions(Completions),
+}
