@@ -27,7 +27,10 @@ pub use config::LogConfig;
 pub use epochs::{EpochEnd, EpochStart};
 pub use error::StorageError;
 pub use files::{FileHandle, OpenFiles};
-pub use index::{AbortedTransaction, OffsetPosition, TimestampOffset};
+pub use index::{
+    AbortedTransaction, OffsetPosition, TimestampOffset, read_offset_index, read_time_index,
+    read_transaction_index,
+};
 pub use log::{
     AppendError, Appended, DeletedSegments, FileSlice, FlushDue, Flushed, LeaderAppend, Log, LogOpening,
     ReadError, ReadHint, RecoveryReport, Slice, Truncation,
@@ -35,5 +38,7 @@ pub use log::{
 pub use names::{
     FileKind, FolderKind, TopicPartition, file_name, folder_name, parse_file_name, parse_folder_name,
 };
-pub use producers::{AppendOrigin, BatchMetadata, ProducerError, ProducerState, VerificationGuard};
+pub use producers::{
+    AppendOrigin, BatchMetadata, ProducerError, ProducerState, VerificationGuard, read_snapshot,
+};
 pub use segment::RecordPosition;
