@@ -15,6 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   klamm topic create greetings --partitions 3      a topic
   echo hello | klamm produce greetings             a record for every line
+  klamm help produce                               all about one command";
 
 /// Apache Kafka, rebuilt: a broker and its tools in one binary.
 #[derive(Debug, Parser)]
