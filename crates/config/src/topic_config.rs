@@ -28,7 +28,6 @@ snapshot! {
         message_timestamp_type: MessageTimestampType = "message.timestamp.type",
         min_compaction_lag_ms: i64 = "min.compaction.lag.ms",
         min_insync_replicas: i32 = "min.insync.replicas",
-        preallocate: bool = "preallocate",
         remote_storage_enable: bool = "remote.storage.enable",
         retention_bytes: i64 = "retention.bytes",
         retention_ms: i64 = "retention.ms",

@@ -60,7 +60,7 @@ settings! { pub(super) LOG:
         "How often recovery points are written; recovery starts from them.";
     int "log.flush.start.offset.checkpoint.interval.ms" = "60000", at_least(0), read_only, done:
         "How often log start offsets are written.";
-    boolean "log.preallocate" = "false", any, cluster_wide, done:
+    boolean "log.preallocate" = "false", any, cluster_wide, later:
         "Give a new segment its whole size at once.";
     int "num.recovery.threads.per.data.dir" = "2", at_least(1), cluster_wide, moot:
         "Threads per data folder that recover partitions at start.";

@@ -53,7 +53,7 @@ settings! { pub(super) TOPIC:
         "A record stays uncompacted for at least this long.";
     int "min.insync.replicas" = "1", at_least(1), per_resource, done, broker("min.insync.replicas"):
         "Replicas that must have a record before `acks=all` is acknowledged.";
-    boolean "preallocate" = "false", any, per_resource, done, broker("log.preallocate"):
+    boolean "preallocate" = "false", any, per_resource, later, broker("log.preallocate"):
         "Give a new segment its whole size at once.";
     long "remote.copy.lag.bytes" = "-1", at_least(-1), per_resource, later, broker("log.remote.copy.lag.bytes"):
         "A closed segment is copied when this many bytes follow it; 0 at once, -1 only by age.";
