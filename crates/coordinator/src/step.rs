@@ -20,7 +20,7 @@ pub struct RequestId(pub u64);
 /// What a shard needs to know about a request beside its body.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestContext<'a> {
-    /// Must be unique among the requests that are not answered yet.
+    /// Never used for two requests.
     pub request: RequestId,
     /// The version in which the answer will be written.
     pub api_version: i16,
@@ -101,8 +101,8 @@ pub(crate) enum Completion {
     Scan { groups: Vec<Arc<str>> },
     /// The join that made the group goes on by itself; if the write fails, it is answered with the error.
     NewGroup { group_id: Arc<str>, request: RequestId },
-    /// The group is stable and everybody gets its assignment; if the write fails, it rebalances.
-    Assignment { group_id: Arc<str>, generation: i32, assignments: BTreeMap<Arc<str>, Vec<u8>> },
+    /// The leader's sync is answered, and with it everybody's: the group is stable. If the write fails, it rebalances.
+    Assignment { group_id: Arc<str>, request: RequestId, assignments: BTreeMap<Arc<str>, Vec<u8>> },
     /// The join of the restarted static member is answered; if the write fails, the old member comes back.
     StaticReplacement(Box<StaticReplacement>),
 }

@@ -38,10 +38,9 @@ impl<'t> Turn<'t> {
     }
 
     pub(crate) fn answer_join(&mut self, parked: Parked, mut response: JoinGroupResponse<'static>) {
-        // Before version 7 the name cannot be null.
-        if parked.api_version < 7 && response.protocol_name.is_none() {
-            response.protocol_name = Some("".into());
-        }
+        // No protocol is null from version 7 on, and an empty name before.
+        let name = response.protocol_name.filter(|name| !name.is_empty());
+        response.protocol_name = if parked.api_version < 7 { name.or(Some("".into())) } else { name };
         self.answer(parked.request, Response::JoinGroup(response));
     }
 

@@ -194,7 +194,7 @@ impl ClassicGroup {
     /// Takes a member, or pending member, out. Requests it has waiting come back with it.
     pub(super) fn remove(&mut self, member_id: &str) -> Option<Member> {
         self.pending_members.remove(member_id);
-        self.pending_sync.remove(member_id);
+        self.note_sync(member_id);
         let member = self.members.remove(member_id)?;
         self.uncount_offers(&member.subscription.protocols);
         self.parked_joins -= usize::from(member.parked_join.is_some());
@@ -226,9 +226,17 @@ impl ClassicGroup {
             self.leader = Some(Arc::clone(new_id));
         }
         // Nobody syncs under the old id any more.
-        self.pending_sync.remove(old_id);
+        self.note_sync(old_id);
         self.members.insert(Arc::clone(new_id), member);
         Some(parked)
+    }
+
+    /// No sync of this member is waited for any more.
+    pub(super) fn note_sync(&mut self, member_id: &str) {
+        self.pending_sync.remove(member_id);
+        if self.pending_sync.is_empty() {
+            self.sync_timer = None;
+        }
     }
 
     /// Replaces what the member subscribed to.

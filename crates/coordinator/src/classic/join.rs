@@ -46,10 +46,8 @@ impl ClassicGroup {
     /// Handles a join. `random` becomes part of the member's id, if it needs one.
     pub(crate) fn join(&mut self, turn: &mut Turn<'_>, join: Join<'_>, random: u128) {
         if !self.has_room_for(join.member_id, turn.settings.group_max_size) {
-            if let Some(member) = self.remove(join.member_id) {
-                turn.dismiss(&member);
-            }
-            return turn.answer_join(join.parked, join_error("", ErrorCode::GROUP_MAX_SIZE_REACHED));
+            turn.answer_join(join.parked, join_error("", ErrorCode::GROUP_MAX_SIZE_REACHED));
+            return self.leave_out(turn, join.member_id);
         }
         if !self.supports(join.protocol_type, &join.subscription.protocols) {
             let refusal = join_error(join.member_id, ErrorCode::INCONSISTENT_GROUP_PROTOCOL);
@@ -61,6 +59,14 @@ impl ClassicGroup {
             self.join_pending(turn, join);
         } else {
             self.join_known(turn, join);
+        }
+    }
+
+    /// Takes one out that there is no room for. The others may have waited for nobody else.
+    fn leave_out(&mut self, turn: &mut Turn<'_>, member_id: &str) {
+        if let Some(member) = self.remove(member_id) {
+            turn.dismiss(&member);
+            self.complete_join_if_all_joined(turn);
         }
     }
 

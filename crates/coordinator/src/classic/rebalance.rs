@@ -8,7 +8,7 @@ use klamm_protocol::messages::JoinGroupResponse;
 
 use super::group::{ClassicGroup, GroupState, InitialDelay};
 use super::sync::sync_error;
-use crate::step::Completion;
+use crate::step::{Completion, RequestId};
 use crate::timer::{DueEntry, Guards};
 use crate::turn::Turn;
 
@@ -189,7 +189,7 @@ impl ClassicGroup {
     }
 
     /// The write that made this group failed: the join that caused it is answered with the error, if it still waits.
-    pub(crate) fn fail_creation(&mut self, turn: &mut Turn<'_>, request: crate::RequestId, error: ErrorCode) {
+    pub(crate) fn fail_creation(&mut self, turn: &mut Turn<'_>, request: RequestId, error: ErrorCode) {
         let waiting = self
             .members
             .values()

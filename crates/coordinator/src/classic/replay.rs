@@ -42,6 +42,8 @@ impl ClassicGroup {
     /// The record that says a group exists, before it has had a generation.
     pub(crate) fn creation_record(&self) -> CoordinatorRecord<'static> {
         let value = GroupMetadataValue {
+            protocol: None,
+            leader: None,
             current_state_timestamp: self.state_since_ms.unwrap_or(-1),
             ..GroupMetadataValue::default()
         };

@@ -8,7 +8,7 @@ use klamm_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use super::group::{ClassicGroup, GroupState};
 use super::member::Parked;
-use crate::step::Completion;
+use crate::step::{Completion, RequestId};
 use crate::turn::Turn;
 
 impl ClassicGroup {
@@ -21,7 +21,7 @@ impl ClassicGroup {
             GroupState::CompletingRebalance => {
                 self.wait_for_sync(turn, &request.member_id, parked);
                 if self.is_leader(&request.member_id) {
-                    self.write_assignment(turn, request);
+                    self.write_assignment(turn, parked.request, request);
                 }
             }
             GroupState::Stable => {
@@ -58,15 +58,8 @@ impl ClassicGroup {
         self.note_sync(member_id);
     }
 
-    fn note_sync(&mut self, member_id: &str) {
-        self.pending_sync.remove(member_id);
-        if self.pending_sync.is_empty() {
-            self.sync_timer = None;
-        }
-    }
-
     /// Stores the leader's assignment. Members it left out get an empty one.
-    fn write_assignment(&mut self, turn: &mut Turn<'_>, request: &SyncGroupRequest<'_>) {
+    fn write_assignment(&mut self, turn: &mut Turn<'_>, id: RequestId, request: &SyncGroupRequest<'_>) {
         let mut assignments: BTreeMap<Arc<str>, Vec<u8>> =
             self.members.keys().map(|id| (Arc::clone(id), Vec::new())).collect();
         for given in &request.assignments {
@@ -75,11 +68,7 @@ impl ClassicGroup {
             }
         }
         let record = self.metadata_record(&assignments);
-        let completion = Completion::Assignment {
-            group_id: Arc::clone(&self.id),
-            generation: self.generation,
-            assignments,
-        };
+        let completion = Completion::Assignment { group_id: Arc::clone(&self.id), request: id, assignments };
         turn.write(vec![record], completion);
     }
 
@@ -87,10 +76,10 @@ impl ClassicGroup {
     pub(crate) fn adopt_assignment(
         &mut self,
         turn: &mut Turn<'_>,
-        generation: i32,
+        request: RequestId,
         mut assignments: BTreeMap<Arc<str>, Vec<u8>>,
     ) {
-        if !self.awaits_assignment(generation) {
+        if !self.awaits_assignment(request) {
             return;
         }
         self.enter(GroupState::Stable, turn.now_ms);
@@ -107,15 +96,18 @@ impl ClassicGroup {
     }
 
     /// The assignment could not be committed: all who wait for it learn why, and the group starts over.
-    pub(crate) fn reject_assignment(&mut self, turn: &mut Turn<'_>, generation: i32, error: ErrorCode) {
-        if self.awaits_assignment(generation) {
+    pub(crate) fn reject_assignment(&mut self, turn: &mut Turn<'_>, request: RequestId, error: ErrorCode) {
+        if self.awaits_assignment(request) {
             self.withdraw_assignment(turn, error);
             self.prepare_rebalance(turn);
         }
     }
 
-    fn awaits_assignment(&self, generation: i32) -> bool {
-        self.state == GroupState::CompletingRebalance && self.generation == generation
+    /// Whether the leader still waits with this sync. A generation would not tell: a group that was deleted and made
+    /// anew counts from the start.
+    fn awaits_assignment(&self, request: RequestId) -> bool {
+        let leader = self.leader.as_ref().and_then(|leader| self.members.get(leader));
+        leader.and_then(|leader| leader.parked_sync).is_some_and(|parked| parked.request == request)
     }
 
     fn answer_assignment(&self, turn: &mut Turn<'_>, member_id: &str, parked: Parked) {

@@ -75,9 +75,9 @@ impl Shard {
         match completion {
             Completion::Nothing | Completion::Scan { .. } | Completion::NewGroup { .. } => {}
             Completion::Answer(answer) => turn.answer(answer.request, answer.response),
-            Completion::Assignment { group_id, generation, assignments } => {
+            Completion::Assignment { group_id, request, assignments } => {
                 if let Some(Group::Classic(group)) = self.groups.get_mut(&group_id) {
-                    group.adopt_assignment(&mut turn, generation, assignments);
+                    group.adopt_assignment(&mut turn, request, assignments);
                 }
             }
             Completion::StaticReplacement(replacement) => {
@@ -100,9 +100,9 @@ impl Shard {
                     group.fail_creation(&mut turn, request, error);
                 }
             }
-            Completion::Assignment { group_id, generation, .. } => {
+            Completion::Assignment { group_id, request, .. } => {
                 if let Some(Group::Classic(group)) = self.groups.get_mut(&group_id) {
-                    group.reject_assignment(&mut turn, generation, error);
+                    group.reject_assignment(&mut turn, request, error);
                 }
             }
             Completion::StaticReplacement(replacement) => {

@@ -136,7 +136,8 @@ impl Shard {
         self.phase = Phase::Loading;
     }
 
-    /// Everything below `end_offset` has been replayed: the shard coordinates from now on.
+    /// Everything below `end_offset`, the log's end, has been replayed and is committed: the shard coordinates from now
+    /// on.
     pub fn finish_loading(&mut self, end_offset: i64, now_ms: i64) {
         self.phase = Phase::Active;
         self.written_end = end_offset;
