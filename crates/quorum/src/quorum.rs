@@ -1,0 +1,456 @@
+//! The machine itself: what it is made of, how it starts, how it moves between roles.
+
+use std::collections::BTreeMap;
+
+use klamm_metadata::ControlRecord;
+use klamm_protocol::ErrorCode;
+use thiserror::Error;
+
+use crate::election_state::ElectionState;
+use crate::log_state::LogState;
+use crate::message::{EpochInfo, Request};
+use crate::output::{Leadership, Output};
+use crate::role::{Follower, Role};
+use crate::voters::{ReplicaKey, VoterNode, VoterSet};
+
+/// Who this node is, and how patient. The timeouts are those of the `controller.quorum.*` settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuorumConfig {
+    /// This node as a voter would be described.
+    pub local: VoterNode,
+    /// How long without a leader before a voter stands for election; up to as much again is added at random.
+    pub election_timeout_ms: i64,
+    /// Longest wait before standing for election when a leader names its successors.
+    pub election_backoff_ms_max: i64,
+    /// How long without a successful fetch before a voter gives the leader up.
+    pub fetch_timeout_ms: i64,
+    /// How long a request may take.
+    pub request_timeout_ms: i64,
+    /// How long to wait after a failed request.
+    pub retry_backoff_ms: i64,
+    /// Seed of the random waits.
+    pub seed: u64,
+}
+
+/// What a node finds on its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuorumStart {
+    /// The `quorum-state` file; the default where there is none.
+    pub election: ElectionState,
+    /// The log's shape.
+    pub log: LogState,
+    /// The level of `kraft.version`: 0 has voters from the settings, 1 from the log.
+    pub kraft_version: i16,
+    /// The voters of the settings, or the newest of the log's snapshot and log.
+    pub voters: VoterSet,
+    /// Offset of the VotersRecord they are from; −1 for the formatting snapshot or the settings.
+    pub voters_offset: i64,
+}
+
+/// Where records of the controller go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendSlot {
+    /// Offset of the first record.
+    pub base_offset: i64,
+    /// The leader epoch to stamp.
+    pub epoch: i32,
+}
+
+/// Only a leader appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("this node does not lead the metadata quorum")]
+pub struct NotLeader;
+
+/// A request that is on its way, or was answered badly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Gives up at this time.
+    Waiting(i64),
+    /// Tries again at this time.
+    BackingOff(i64),
+}
+
+/// One replica of the metadata log.
+#[derive(Clone, Debug)]
+pub struct Quorum {
+    pub(crate) config: QuorumConfig,
+    pub(crate) epoch: i32,
+    pub(crate) role: Role,
+    pub(crate) log: LogState,
+    pub(crate) kraft_version: i16,
+    /// The voters in force, and before them those they replace, each with the offset it begins at.
+    pub(crate) voters: Vec<(i64, VoterSet)>,
+    pub(crate) high_watermark: i64,
+    pub(crate) links: BTreeMap<i32, Link>,
+    persisted: ElectionState,
+    announced: Option<Leadership>,
+    random: u64,
+}
+
+impl Quorum {
+    /// Starts a replica. The only voter leads at once.
+    pub fn open(config: QuorumConfig, start: QuorumStart, now_ms: i64) -> (Self, Vec<Output>) {
+        let QuorumStart { election, log, kraft_version, voters, voters_offset } = start;
+        let role = Role::Unattached { leader_id: None, voted: None, election_deadline_ms: now_ms };
+        let mut quorum = Self {
+            random: config.seed,
+            config,
+            epoch: election.epoch,
+            role,
+            high_watermark: log.start_offset,
+            log,
+            kraft_version,
+            voters: vec![(voters_offset, voters)],
+            links: BTreeMap::new(),
+            persisted: election.clone(),
+            announced: None,
+        };
+        let mut outputs = Vec::new();
+        quorum.resume(now_ms, &election, &mut outputs);
+        if quorum.is_only_voter() {
+            quorum.become_candidate(now_ms, &mut outputs);
+        }
+        quorum.send_due(now_ms, &mut outputs);
+        (quorum, outputs)
+    }
+
+    /// Goes on where the node stopped. Who led before resigns: its epoch may hold records that it did not flush.
+    fn resume(&mut self, now_ms: i64, election: &ElectionState, outputs: &mut Vec<Output>) {
+        let local = self.config.local.key;
+        if election.epoch < self.log.last_epoch() {
+            return self.become_unattached(now_ms, self.log.last_epoch(), None, outputs);
+        }
+        match election.leader_id {
+            Some(leader) if leader == local.id && self.is_voter() => {
+                let election_deadline_ms = now_ms + self.election_timeout();
+                let unconfirmed = self.other_voters();
+                self.role =
+                    Role::Resigned { preferred_candidates: Vec::new(), unconfirmed, election_deadline_ms };
+            }
+            Some(leader) if leader != local.id && self.current_voters().get(leader).is_some() => {
+                self.become_follower(now_ms, election.epoch, leader, outputs);
+            }
+            leader_id => {
+                let election_deadline_ms = now_ms + self.election_timeout();
+                self.role = Role::Unattached { leader_id, voted: election.voted, election_deadline_ms };
+            }
+        }
+        self.settle(outputs);
+    }
+
+    /// The epoch this replica is in.
+    pub fn epoch(&self) -> i32 {
+        self.epoch
+    }
+
+    /// The epoch's leader, if known.
+    pub fn leader_id(&self) -> Option<i32> {
+        match &self.role {
+            Role::Leader(_) | Role::Resigned { .. } => Some(self.config.local.key.id),
+            Role::Follower(follower) => Some(follower.leader_id),
+            Role::Unattached { leader_id, .. } | Role::Prospective { leader_id, .. } => *leader_id,
+            Role::Candidate { .. } => None,
+        }
+    }
+
+    /// Whether this node leads and may append.
+    pub fn is_leader(&self) -> bool {
+        matches!(self.role, Role::Leader(_))
+    }
+
+    /// What the replica is.
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
+    /// Everything before it is committed.
+    pub fn high_watermark(&self) -> i64 {
+        self.high_watermark
+    }
+
+    /// The log's shape.
+    pub fn log(&self) -> &LogState {
+        &self.log
+    }
+
+    /// The level of `kraft.version`.
+    pub fn kraft_version(&self) -> i16 {
+        self.kraft_version
+    }
+
+    /// The voters in force.
+    pub fn current_voters(&self) -> &VoterSet {
+        &self.voters.last().expect("there is always a voter set").1
+    }
+
+    /// The text of the `quorum-state` file for an election state.
+    pub fn election_state_json(&self, state: &ElectionState) -> String {
+        let voters: Vec<_> = self.current_voters().ids().collect();
+        state.to_json(self.kraft_version, &voters)
+    }
+
+    /// When [`Self::tick`] has something to do; none where only others can bring it.
+    pub fn deadline_ms(&self) -> Option<i64> {
+        let role = match &self.role {
+            Role::Unattached { election_deadline_ms, .. } => self.is_voter().then_some(*election_deadline_ms),
+            Role::Prospective { election_deadline_ms, .. }
+            | Role::Candidate { election_deadline_ms, .. }
+            | Role::Resigned { election_deadline_ms, .. } => Some(*election_deadline_ms),
+            Role::Follower(follower) => self.is_voter().then_some(follower.fetch_deadline_ms),
+            Role::Leader(leader) => (self.current_voters().len() > 1)
+                .then(|| leader.check_quorum_deadline_ms.min(leader.begin_epoch_due_ms)),
+        };
+        let links = self.links.values().map(|link| match link {
+            Link::Waiting(until_ms) | Link::BackingOff(until_ms) => *until_ms,
+        });
+        links.chain(role).min()
+    }
+
+    /// Does what is due at `now_ms`.
+    pub fn tick(&mut self, now_ms: i64) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        match &self.role {
+            Role::Unattached { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
+                if self.is_voter() {
+                    self.become_prospective(now_ms, &mut outputs);
+                }
+            }
+            Role::Prospective { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
+                self.lose_pre_vote(now_ms, &mut outputs);
+            }
+            Role::Candidate { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
+                self.become_prospective(now_ms, &mut outputs);
+            }
+            Role::Resigned { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
+                self.become_unattached(now_ms, self.epoch + 1, None, &mut outputs);
+            }
+            Role::Follower(follower) if now_ms >= follower.fetch_deadline_ms && self.is_voter() => {
+                self.become_prospective(now_ms, &mut outputs);
+            }
+            Role::Leader(leader) if now_ms >= leader.check_quorum_deadline_ms => {
+                if self.current_voters().len() > 1 {
+                    self.resign_lead(now_ms, &mut outputs);
+                }
+            }
+            _ => {}
+        }
+        self.links.retain(|_, link| match link {
+            Link::Waiting(until_ms) | Link::BackingOff(until_ms) => *until_ms > now_ms,
+        });
+        self.send_due(now_ms, &mut outputs);
+        outputs
+    }
+
+    /// A request could not be sent, or was not answered.
+    pub fn on_request_failed(&mut self, now_ms: i64, to: i32) -> Vec<Output> {
+        self.links.insert(to, Link::BackingOff(now_ms + self.config.retry_backoff_ms));
+        if let Role::Follower(follower) = &mut self.role {
+            follower.is_loading_snapshot = false;
+        }
+        let mut outputs = Vec::new();
+        self.send_due(now_ms, &mut outputs);
+        outputs
+    }
+
+    /// Takes note of a control record in the log, appended here or fetched: from `offset` on its voters or level are in force.
+    pub fn on_control_record(&mut self, offset: i64, record: &ControlRecord) {
+        match record {
+            ControlRecord::Voters(record) => self.voters.push((offset, VoterSet::from_record(record))),
+            ControlRecord::KRaftVersion(record) => self.kraft_version = record.kraft_version,
+            _ => {}
+        }
+    }
+
+    /// Takes note of a snapshot of this node that is complete on disk; the log may then lose what is before `log_start_offset`.
+    pub fn on_snapshot_written(&mut self, id: klamm_metadata::snapshot::SnapshotId, log_start_offset: i64) {
+        self.log.add_snapshot(id);
+        if log_start_offset > self.log.start_offset {
+            self.log.cut_front(log_start_offset);
+        }
+    }
+
+    /// Panics where the machine contradicts itself; for tests and simulation.
+    pub fn check_invariants(&self) {
+        self.log.check_invariants();
+        assert!(self.epoch >= self.log.last_epoch(), "the log holds no epoch to come");
+        assert!(self.high_watermark <= self.log.end_offset, "only what is there is committed");
+        assert_eq!(self.persisted, self.election_state(), "the election state was persisted");
+        if let Role::Leader(leader) = &self.role {
+            assert!(self.is_voter(), "only voters lead");
+            let committed = leader.high_watermark.unwrap_or(0);
+            assert!(committed == 0 || committed > leader.epoch_start_offset, "first the epoch's own record");
+            let has_it = |id: i32| self.end_offset_of(leader, id).is_some_and(|end| end >= committed);
+            let count = self.current_voters().ids().filter(|&id| has_it(id)).count();
+            assert!(committed == 0 || count >= self.current_voters().majority(), "a majority has it");
+        }
+    }
+
+    pub(crate) fn is_voter(&self) -> bool {
+        self.current_voters().contains(self.config.local.key)
+    }
+
+    pub(crate) fn is_only_voter(&self) -> bool {
+        self.is_voter() && self.current_voters().len() == 1
+    }
+
+    pub(crate) fn other_voters(&self) -> std::collections::BTreeSet<i32> {
+        let local = self.config.local.key.id;
+        self.current_voters().ids().filter(|&id| id != local).collect()
+    }
+
+    /// Error, epoch and leader, as every response carries them.
+    pub(crate) fn info(&self, error: ErrorCode) -> EpochInfo {
+        EpochInfo { error, epoch: self.epoch, leader_id: self.leader_id() }
+    }
+
+    /// The election timeout, with chance added so that two voters seldom stand at once.
+    pub(crate) fn election_timeout(&mut self) -> i64 {
+        let timeout = self.config.election_timeout_ms;
+        timeout + (self.next_random() % timeout.max(1) as u64) as i64
+    }
+
+    pub(crate) fn next_random(&mut self) -> u64 {
+        // SplitMix64.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn become_unattached(
+        &mut self,
+        now_ms: i64,
+        epoch: i32,
+        leader_id: Option<i32>,
+        outputs: &mut Vec<Output>,
+    ) {
+        // A voter that waited for its election timeout goes on waiting: a higher epoch alone is no sign of a leader.
+        let waited = match &self.role {
+            Role::Unattached { election_deadline_ms, .. } | Role::Candidate { election_deadline_ms, .. } => {
+                Some(*election_deadline_ms)
+            }
+            Role::Follower(follower) => Some(follower.fetch_deadline_ms),
+            _ => None,
+        };
+        let voted = if epoch == self.epoch { self.voted() } else { None };
+        let election_deadline_ms = match waited.filter(|&deadline_ms| deadline_ms > now_ms) {
+            Some(deadline_ms) => deadline_ms,
+            None => now_ms + self.election_timeout(),
+        };
+        self.enter(epoch, Role::Unattached { leader_id, voted, election_deadline_ms }, outputs);
+    }
+
+    pub(crate) fn become_follower(
+        &mut self,
+        now_ms: i64,
+        epoch: i32,
+        leader_id: i32,
+        outputs: &mut Vec<Output>,
+    ) {
+        let voted = if epoch == self.epoch { self.voted() } else { None };
+        let follower = Follower {
+            leader_id,
+            voted,
+            fetch_deadline_ms: now_ms + self.config.fetch_timeout_ms,
+            has_fetched: false,
+            is_loading_snapshot: false,
+        };
+        self.enter(epoch, Role::Follower(follower), outputs);
+    }
+
+    /// Takes on a role in an epoch that is not before the present one.
+    pub(crate) fn enter(&mut self, epoch: i32, role: Role, outputs: &mut Vec<Output>) {
+        debug_assert!(epoch >= self.epoch, "epochs never fall");
+        self.epoch = epoch;
+        self.role = role;
+        self.links.clear();
+        self.settle(outputs);
+    }
+
+    /// Persists what must not be forgotten, and tells the node who leads; both only where it is news.
+    pub(crate) fn settle(&mut self, outputs: &mut Vec<Output>) {
+        let state = self.election_state();
+        if state != self.persisted {
+            self.persisted = state.clone();
+            outputs.push(Output::PersistElectionState(state));
+        }
+        let epoch = self.epoch;
+        let leadership = match &self.role {
+            Role::Leader(leader) if !leader.is_announced => None,
+            Role::Leader(_) => Some(Leadership::Leading { epoch }),
+            Role::Follower(follower) => Some(Leadership::Following { epoch, leader_id: follower.leader_id }),
+            _ => Some(Leadership::Nobody { epoch }),
+        };
+        if leadership.is_some() && leadership != self.announced {
+            self.announced = leadership;
+            outputs.extend(leadership.map(Output::Leadership));
+        }
+    }
+
+    pub(crate) fn voted(&self) -> Option<ReplicaKey> {
+        match &self.role {
+            Role::Unattached { voted, .. } | Role::Prospective { voted, .. } => *voted,
+            Role::Candidate { .. } => Some(self.config.local.key),
+            Role::Follower(follower) => follower.voted,
+            Role::Leader(_) | Role::Resigned { .. } => None,
+        }
+    }
+
+    fn election_state(&self) -> ElectionState {
+        let voted = self.voted().map(|voted| match self.kraft_version {
+            0 => ReplicaKey::of_id(voted.id),
+            _ => voted,
+        });
+        ElectionState { epoch: self.epoch, leader_id: self.leader_id(), voted }
+    }
+
+    /// Follows what another node says of epoch and leader; false where it contradicts what is known.
+    pub(crate) fn learn(
+        &mut self,
+        now_ms: i64,
+        epoch: i32,
+        leader_id: Option<i32>,
+        outputs: &mut Vec<Output>,
+    ) -> bool {
+        let known = self.leader_id();
+        let contradicts = epoch == self.epoch && leader_id.is_some() && known.is_some() && leader_id != known;
+        if contradicts || epoch > self.epoch && leader_id == Some(self.config.local.key.id) {
+            return false;
+        }
+        let follows = matches!(self.role, Role::Follower(_) | Role::Leader(_) | Role::Resigned { .. });
+        match leader_id {
+            Some(leader) if epoch > self.epoch => self.become_follower(now_ms, epoch, leader, outputs),
+            None if epoch > self.epoch => self.become_unattached(now_ms, epoch, None, outputs),
+            Some(leader) if epoch == self.epoch && !follows => {
+                self.become_follower(now_ms, epoch, leader, outputs);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Whether a node may be sent a request now.
+    pub(crate) fn is_free(&self, id: i32) -> bool {
+        !self.links.contains_key(&id)
+    }
+
+    pub(crate) fn send(&mut self, now_ms: i64, to: i32, request: Request, outputs: &mut Vec<Output>) {
+        self.links.insert(to, Link::Waiting(now_ms + self.config.request_timeout_ms));
+        outputs.push(Output::Send { to, request });
+    }
+
+    /// A response came, so that the node can be asked again.
+    pub(crate) fn answered(&mut self, from: i32) {
+        self.links.remove(&from);
+    }
+
+    /// Sends what the role has to say to nodes that are not being waited for.
+    pub(crate) fn send_due(&mut self, now_ms: i64, outputs: &mut Vec<Output>) {
+        match &self.role {
+            Role::Prospective { .. } | Role::Candidate { .. } => self.send_votes(now_ms, outputs),
+            Role::Leader(_) => self.send_begin_epoch(now_ms, outputs),
+            Role::Resigned { .. } => self.send_end_epoch(now_ms, outputs),
+            Role::Unattached { .. } | Role::Follower(_) => self.send_fetch(now_ms, outputs),
+        }
+    }
+}

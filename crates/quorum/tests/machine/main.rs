@@ -1,0 +1,5 @@
+//! The machine from outside: one voter against Kafka's own bytes, and several against each other.
+
+mod network;
+mod several_voters;
+mod single_voter;
