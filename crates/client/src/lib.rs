@@ -34,6 +34,7 @@ pub use self::config::{
     ProducerConfig,
 };
 pub use self::consumer::group::assignor::Assignor;
+pub use self::consumer::{CommitError, ConsumeError, Consumer, CorruptBatch, Event, Iter, Records, StartAt};
 pub use self::error::{BrokerName, ConnectError, RequestError};
 pub use self::producer::{
     Delivered, Delivery, DeliveryError, Producer, ProducerRecord, SendError, murmur2, partition_for_key,

@@ -104,6 +104,10 @@ impl Admin {
         Self { cluster: Cluster::new(config.client) }
     }
 
+    pub(crate) fn over(cluster: Arc<Cluster>) -> Self {
+        Self { cluster }
+    }
+
     /// How long the broker may take over a change, in milliseconds.
     fn operation_timeout_ms(&self) -> i32 {
         i32::try_from(self.cluster.config().request_timeout_ms).unwrap_or(i32::MAX)

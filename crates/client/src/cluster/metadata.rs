@@ -58,8 +58,6 @@ pub struct Topic {
 /// A picture of the cluster.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata {
-    pub(crate) cluster_id: Option<String>,
-    pub(crate) controller: Option<i32>,
     pub(crate) brokers: BTreeMap<i32, Broker>,
     topics: HashMap<Arc<str>, Arc<Topic>>,
     names: HashMap<Uuid, Arc<str>>,
@@ -101,8 +99,6 @@ impl Metadata {
     #[must_use]
     pub(crate) fn updated(&self, response: &MetadataResponse<'_>, all_topics: bool, now_ms: i64) -> Self {
         let mut next = Self {
-            cluster_id: response.cluster_id.as_ref().map(ToString::to_string),
-            controller: (response.controller_id >= 0).then_some(response.controller_id),
             brokers: response.brokers.iter().map(|b| (b.node_id, broker(b))).collect(),
             topics: if all_topics { HashMap::new() } else { self.topics.clone() },
             names: HashMap::new(),

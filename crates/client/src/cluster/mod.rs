@@ -2,7 +2,7 @@
 
 mod metadata;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,13 +220,6 @@ impl Cluster {
     /// Whether the picture is older than `metadata.max.age.ms`.
     pub(crate) fn is_stale(&self) -> bool {
         now_ms() - self.metadata().fetched_at_ms >= self.config.metadata_max_age_ms
-    }
-
-    /// Names all topics that metadata is kept for.
-    pub(crate) fn known_topics(&self) -> Vec<Arc<str>> {
-        let names: BTreeSet<Arc<str>> =
-            self.metadata().topics().map(|topic| Arc::clone(&topic.name)).collect();
-        names.into_iter().collect()
     }
 
     /// The broker that coordinates a group.

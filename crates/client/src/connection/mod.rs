@@ -224,6 +224,11 @@ impl Response {
         self.version
     }
 
+    /// Who has answered.
+    pub(crate) fn broker(&self) -> &BrokerName {
+        &self.broker
+    }
+
     /// The bytes, header included.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes

@@ -276,18 +276,22 @@ impl Accumulator {
     ) -> Drained {
         let mut drained = Drained::default();
         let mut sizes: BTreeMap<i32, usize> = BTreeMap::new();
+        let mut served = Vec::new();
         for _ in 0..self.active.len() {
             let Some(index) = self.active.pop_front() else { break };
             self.expire(index, now_ms, &mut drained);
             if let Some(due_ms) = self.due_ms(index) {
                 if due_ms > now_ms {
                     drained.next_ms = earliest(drained.next_ms, due_ms);
-                } else {
-                    self.drain_queue(index, &leader_of, &can_take, &mut sizes, &mut drained);
+                } else if self.drain_queue(index, &leader_of, &can_take, &mut sizes, &mut drained) {
+                    served.push(index);
+                    continue;
                 }
             }
             self.requeue(index, &mut drained);
         }
+        // Behind those that got nothing, so that each has its turn.
+        served.into_iter().for_each(|index| self.requeue(index, &mut drained));
         drained
     }
 
@@ -321,6 +325,7 @@ impl Accumulator {
         Some(if now { i64::MIN } else { open.created_ms + limits.linger_ms })
     }
 
+    /// Hands out the queue's first batch if its leader can take it. Says whether it did.
     fn drain_queue(
         &mut self,
         index: usize,
@@ -328,31 +333,31 @@ impl Accumulator {
         can_take: &impl Fn(i32) -> bool,
         sizes: &mut BTreeMap<i32, usize>,
         drained: &mut Drained,
-    ) {
+    ) -> bool {
         let queue = &mut self.queues[index];
-        let Some(first) = queue.closed.front().or(queue.open.as_ref()) else { return };
+        let Some(first) = queue.closed.front().or(queue.open.as_ref()) else { return false };
         let Some(node) = leader_of(&first.topic, first.partition) else {
             drained.leader_unknown = true;
-            return;
+            return false;
         };
         let size = sizes.entry(node).or_default();
         let fits = *size == 0 || *size + first.size() <= self.limits.max_request_size;
         if !fits || !can_take(node) {
-            return;
+            return false;
         }
         let first_size = first.size();
         if self.limits.idempotent && !self.number_first(index) {
             drained.needs_identity |= self.identity.is_none();
-            return;
+            return false;
         }
         *size += first_size;
         let queue = &mut self.queues[index];
         let batch = queue.closed.pop_front().or_else(|| queue.open.take());
-        if let Some(mut batch) = batch {
-            batch.attempts += 1;
-            queue.in_flight += 1;
-            drained.by_node.entry(node).or_default().push(batch);
-        }
+        let Some(mut batch) = batch else { return false };
+        batch.attempts += 1;
+        queue.in_flight += 1;
+        drained.by_node.entry(node).or_default().push(batch);
+        true
     }
 
     /// Sees to it that the queue's first batch has its sequence. False while it cannot have one.
@@ -530,3 +535,6 @@ const RECORD_OVERHEAD_MAX: usize = 5 + 1 + 10 + 5 + 5 + 5 + 5;
 fn earliest(current: Option<i64>, candidate_ms: i64) -> Option<i64> {
     Some(current.map_or(candidate_ms, |current| current.min(candidate_ms)))
 }
+
+#[cfg(test)]
+mod tests;

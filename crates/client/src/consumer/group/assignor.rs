@@ -23,17 +23,17 @@ pub enum Assignor {
 
 /// One member as the leader sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
+pub(crate) struct Member {
     /// The coordinator's name for the member.
-    pub id: String,
+    pub(crate) id: String,
     /// `group.instance.id` of a static member.
-    pub instance_id: Option<String>,
+    pub(crate) instance_id: Option<String>,
     /// Subscribed topics.
-    pub topics: Vec<String>,
+    pub(crate) topics: Vec<String>,
     /// What the member holds, if it said so.
-    pub owned: Vec<TopicPartition>,
+    pub(crate) owned: Vec<TopicPartition>,
     /// The generation in which it got that; an older claim yields to a newer one.
-    pub generation: i32,
+    pub(crate) generation: i32,
 }
 
 impl Member {
@@ -44,7 +44,7 @@ impl Member {
 }
 
 /// Partitions by member id; every member has an entry.
-pub type Assignment = BTreeMap<String, Vec<TopicPartition>>;
+pub(crate) type Assignment = BTreeMap<String, Vec<TopicPartition>>;
 
 impl Assignor {
     /// All assignors.
@@ -76,7 +76,7 @@ impl Assignor {
     }
 
     /// Shares the topics, given by partition count, out among the members.
-    pub fn assign(self, members: &[Member], partition_counts: &BTreeMap<String, i32>) -> Assignment {
+    pub(crate) fn assign(self, members: &[Member], partition_counts: &BTreeMap<String, i32>) -> Assignment {
         let mut ordered: Vec<&Member> = members.iter().collect();
         ordered.sort_by(|a, b| a.order().cmp(&b.order()));
         match self {

@@ -1,0 +1,631 @@
+//! What is assigned, how far it is read, and what has been fetched ahead: sans-IO.
+//!
+//! A partition passes through up to three steps before it is fetched: its committed offset is looked up, if it is to
+//! start there; the offset of a point in time is looked up, if there is none; then it has an offset to fetch from.
+//!
+//! Invariants:
+//! - `position` is the offset of the record to be delivered next, `fetch_offset` that of the batch to be fetched next;
+//!   `position` ≤ `fetch_offset`, and what lies between is in the buffer.
+//! - An answer is taken only by the state that asked for it: every seek makes a new `version`.
+//! - `buffered_bytes` of all partitions together is what the buffer holds.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::admin::OffsetSpec;
+use crate::config::AutoOffsetReset;
+use crate::consumer::group::offsets::GroupOffset;
+use crate::{ErrorCode, TopicPartition};
+
+/// Where to start reading a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartAt {
+    /// At the group's committed offset; without one, as `auto.offset.reset` says.
+    Committed,
+    /// At the oldest record.
+    Earliest,
+    /// Behind the newest record.
+    Latest,
+    /// At the first record not older than this, in milliseconds since 1970; behind the newest if there is none.
+    Timestamp(i64),
+    /// At this offset.
+    Offset(i64),
+}
+
+/// One thing in the buffer.
+#[derive(Debug, Clone)]
+pub(super) struct Fetched {
+    pub(super) partition: TopicPartition,
+    version: u64,
+    pub(super) content: Content,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    /// A batch in a response's frame, and the offset behind it.
+    Batch { frame: Arc<Vec<u8>>, range: Range<usize>, next_offset: i64, leader_epoch: i32 },
+    /// Nothing to deliver up to this offset: control batches, aborted records.
+    Skip { next_offset: i64 },
+    /// The end of the partition.
+    End { offset: i64 },
+}
+
+/// What one answer holds of a partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PartitionData {
+    pub(super) contents: Vec<Content>,
+    pub(super) high_watermark: i64,
+    /// Where reading ends for us: the high watermark, or the last stable offset.
+    pub(super) end_offset: i64,
+}
+
+/// What to deliver next.
+#[derive(Debug, Clone)]
+pub(super) enum Delivery {
+    Batch {
+        partition: TopicPartition,
+        frame: Arc<Vec<u8>>,
+        range: Range<usize>,
+        from_offset: i64,
+        /// There is room in the buffer again.
+        wants_fetch: bool,
+    },
+    End {
+        partition: TopicPartition,
+        offset: i64,
+    },
+}
+
+/// A look-up that a partition waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lookup {
+    pub(super) partition: TopicPartition,
+    pub(super) version: u64,
+    pub(super) spec: OffsetSpec,
+}
+
+/// A partition that may be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fetchable {
+    pub(super) partition: TopicPartition,
+    pub(super) version: u64,
+    pub(super) offset: i64,
+}
+
+/// What could be fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Fetchables {
+    pub(super) ready: Vec<Fetchable>,
+    /// Partitions that have enough in the buffer. Their brokers are not asked for the others meanwhile: a long poll
+    /// for those would hold up the next fetch of these.
+    pub(super) full: Vec<TopicPartition>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    NeedsCommitted,
+    NeedsOffset(OffsetSpec),
+    Ready,
+}
+
+#[derive(Debug)]
+struct State {
+    step: Step,
+    version: u64,
+    is_asking: bool,
+    retry_at_ms: i64,
+    position: i64,
+    /// What the application had been given before it last asked for more.
+    processed: i64,
+    committed: i64,
+    fetch_offset: i64,
+    leader_epoch: i32,
+    is_paused: bool,
+    buffered_bytes: usize,
+    high_watermark: Option<i64>,
+    end_told: i64,
+}
+
+const UNKNOWN: i64 = -1;
+
+impl State {
+    fn new(start: StartAt, version: u64) -> Self {
+        let mut state = Self {
+            step: Step::NeedsCommitted,
+            version,
+            is_asking: false,
+            retry_at_ms: 0,
+            position: UNKNOWN,
+            processed: UNKNOWN,
+            committed: UNKNOWN,
+            fetch_offset: UNKNOWN,
+            leader_epoch: -1,
+            is_paused: false,
+            buffered_bytes: 0,
+            high_watermark: None,
+            end_told: UNKNOWN,
+        };
+        match start {
+            StartAt::Committed => {}
+            StartAt::Earliest => state.step = Step::NeedsOffset(OffsetSpec::Earliest),
+            StartAt::Latest => state.step = Step::NeedsOffset(OffsetSpec::Latest),
+            StartAt::Timestamp(ms) => state.step = Step::NeedsOffset(OffsetSpec::Timestamp(ms)),
+            StartAt::Offset(offset) => state.start_from(offset),
+        }
+        state
+    }
+
+    fn start_from(&mut self, offset: i64) {
+        self.step = Step::Ready;
+        (self.position, self.processed, self.fetch_offset) = (offset, offset, offset);
+    }
+
+    fn is_free(&self, now_ms: i64) -> bool {
+        !self.is_asking && self.retry_at_ms <= now_ms
+    }
+}
+
+/// What the positions need to know of the settings.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) reset: AutoOffsetReset,
+    /// Whether ends of partitions are told.
+    pub(super) tells_ends: bool,
+    /// With so much of a partition in the buffer it is not fetched.
+    pub(super) partition_bytes_max: usize,
+    /// With so much in the buffer nothing is fetched.
+    pub(super) bytes_max: usize,
+}
+
+/// The assigned partitions.
+#[derive(Debug)]
+pub(super) struct Positions {
+    states: BTreeMap<TopicPartition, State>,
+    buffer: VecDeque<Fetched>,
+    buffered_bytes: usize,
+    next_version: u64,
+    limits: Limits,
+    /// Partitions whose position has moved since the application last asked for more.
+    unprocessed: Vec<TopicPartition>,
+}
+
+impl Positions {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            states: BTreeMap::new(),
+            buffer: VecDeque::new(),
+            buffered_bytes: 0,
+            next_version: 0,
+            limits,
+            unprocessed: Vec::new(),
+        }
+    }
+
+    /// Adds a partition, or moves one that is there.
+    pub(super) fn start(&mut self, partition: TopicPartition, start: StartAt) {
+        self.next_version += 1;
+        let mut state = State::new(start, self.next_version);
+        if let Some(before) = self.states.get(&partition) {
+            state.is_paused = before.is_paused;
+            state.committed = before.committed;
+        }
+        self.drop_buffered(&partition);
+        self.states.insert(partition, state);
+    }
+
+    pub(super) fn remove(&mut self, partition: &TopicPartition) {
+        self.drop_buffered(partition);
+        self.states.remove(partition);
+    }
+
+    fn drop_buffered(&mut self, partition: &TopicPartition) {
+        if let Some(state) = self.states.get_mut(partition) {
+            self.buffered_bytes -= std::mem::take(&mut state.buffered_bytes);
+            self.buffer.retain(|fetched| fetched.partition != *partition);
+        }
+    }
+
+    pub(super) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.states.keys()
+    }
+
+    pub(super) fn contains(&self, partition: &TopicPartition) -> bool {
+        self.states.contains_key(partition)
+    }
+
+    /// False if the partition is not assigned.
+    pub(super) fn set_paused(&mut self, partition: &TopicPartition, is_paused: bool) -> bool {
+        self.states.get_mut(partition).map(|state| state.is_paused = is_paused).is_some()
+    }
+
+    pub(super) fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.states.get(partition).map(|state| state.position).filter(|position| *position >= 0)
+    }
+
+    pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
+        self.states.get(partition)?.high_watermark
+    }
+
+    /// Partitions whose committed offset is to be looked up now. They count as asked for.
+    pub(super) fn take_uncommitted(&mut self, now_ms: i64) -> Vec<(TopicPartition, u64)> {
+        let free = |state: &State| state.step == Step::NeedsCommitted && state.is_free(now_ms);
+        let waiting = self.states.iter_mut().filter(|(_, state)| free(state));
+        waiting
+            .map(|(partition, state)| {
+                state.is_asking = true;
+                (partition.clone(), state.version)
+            })
+            .collect()
+    }
+
+    /// The answer to a look-up of committed offsets. Returns the partitions that have none and no policy to fall
+    /// back to; they wait for a seek.
+    pub(super) fn committed(
+        &mut self,
+        asked: &[(TopicPartition, u64)],
+        offsets: &BTreeMap<TopicPartition, GroupOffset>,
+        now_ms: i64,
+    ) -> Vec<TopicPartition> {
+        let mut stuck = Vec::new();
+        for (partition, version) in asked {
+            let Some(state) = self.states.get_mut(partition).filter(|state| state.version == *version) else {
+                continue;
+            };
+            if let Some(offset) = offsets.get(partition) {
+                state.start_from(offset.offset);
+                state.committed = offset.offset;
+                state.leader_epoch = offset.leader_epoch.unwrap_or(-1);
+            } else if let Some(spec) = reset_spec(self.limits.reset, now_ms) {
+                state.step = Step::NeedsOffset(spec);
+            } else {
+                stuck.push(partition.clone());
+                continue;
+            }
+            state.is_asking = false;
+        }
+        stuck
+    }
+
+    /// Offsets to be looked up now. They count as asked for.
+    pub(super) fn take_lookups(&mut self, now_ms: i64) -> Vec<Lookup> {
+        let mut lookups = Vec::new();
+        for (partition, state) in &mut self.states {
+            if let (Step::NeedsOffset(spec), true) = (state.step, state.is_free(now_ms)) {
+                state.is_asking = true;
+                lookups.push(Lookup { partition: partition.clone(), version: state.version, spec });
+            }
+        }
+        lookups
+    }
+
+    /// The answer to a look-up: `None` if no record is as asked for.
+    pub(super) fn found(&mut self, lookup: &Lookup, offset: Option<i64>) {
+        let Some(state) = self.states.get_mut(&lookup.partition).filter(|s| s.version == lookup.version)
+        else {
+            return;
+        };
+        state.is_asking = false;
+        match offset {
+            Some(offset) => state.start_from(offset),
+            // No record is that young: begin with the next one.
+            None => state.step = Step::NeedsOffset(OffsetSpec::Latest),
+        }
+    }
+
+    /// Something a partition asked for did not come: again at `at_ms`.
+    pub(super) fn retry(&mut self, partition: &TopicPartition, version: u64, at_ms: i64) {
+        if let Some(state) = self.states.get_mut(partition).filter(|state| state.version == version) {
+            (state.is_asking, state.retry_at_ms) = (false, at_ms);
+        }
+    }
+
+    /// Partitions to fetch now, as long as the buffer is not full.
+    pub(super) fn fetchable(&self, now_ms: i64) -> Fetchables {
+        let mut fetchables = Fetchables::default();
+        if self.buffered_bytes >= self.limits.bytes_max {
+            return fetchables;
+        }
+        for (partition, state) in &self.states {
+            if state.step != Step::Ready || state.is_paused || !state.is_free(now_ms) {
+                continue;
+            }
+            let partition = partition.clone();
+            if state.buffered_bytes >= self.limits.partition_bytes_max {
+                fetchables.full.push(partition);
+            } else {
+                let (version, offset) = (state.version, state.fetch_offset);
+                fetchables.ready.push(Fetchable { partition, version, offset });
+            }
+        }
+        fetchables
+    }
+
+    /// A fetch of this partition is on its way.
+    pub(super) fn fetching(&mut self, partition: &TopicPartition) {
+        if let Some(state) = self.states.get_mut(partition) {
+            state.is_asking = true;
+        }
+    }
+
+    /// A fetch brought data.
+    pub(super) fn fetched(&mut self, partition: &TopicPartition, version: u64, data: PartitionData) {
+        let Some(state) = self.states.get_mut(partition).filter(|state| state.version == version) else {
+            return;
+        };
+        (state.is_asking, state.retry_at_ms) = (false, 0);
+        state.high_watermark = Some(data.high_watermark);
+        for content in data.contents {
+            if let Content::Batch { range, .. } = &content {
+                state.buffered_bytes += range.len();
+                self.buffered_bytes += range.len();
+            }
+            state.fetch_offset = state.fetch_offset.max(next_offset(&content));
+            self.buffer.push_back(Fetched { partition: partition.clone(), version, content });
+        }
+        if self.limits.tells_ends
+            && state.fetch_offset >= data.end_offset
+            && state.end_told != state.fetch_offset
+        {
+            state.end_told = state.fetch_offset;
+            let content = Content::End { offset: state.fetch_offset };
+            self.buffer.push_back(Fetched { partition: partition.clone(), version, content });
+        }
+    }
+
+    /// The broker has no such offset: start over as `auto.offset.reset` says. False if it says nothing; then the
+    /// partition waits for a seek.
+    pub(super) fn out_of_range(&mut self, partition: &TopicPartition, version: u64, now_ms: i64) -> bool {
+        let Some(state) = self.states.get_mut(partition).filter(|state| state.version == version) else {
+            return true;
+        };
+        let Some(spec) = reset_spec(self.limits.reset, now_ms) else { return false };
+        state.is_asking = false;
+        state.step = Step::NeedsOffset(spec);
+        true
+    }
+
+    /// The application asks for more: what it has been given is processed.
+    pub(super) fn note_processed(&mut self) {
+        for partition in self.unprocessed.drain(..) {
+            if let Some(state) = self.states.get_mut(&partition) {
+                state.processed = state.position;
+            }
+        }
+    }
+
+    /// Takes the next thing to deliver out of the buffer. Paused partitions keep theirs.
+    pub(super) fn next(&mut self) -> Option<Delivery> {
+        let mut at = 0;
+        while at < self.buffer.len() {
+            let fetched = &self.buffer[at];
+            let state = self.states.get_mut(&fetched.partition);
+            let Some(state) = state.filter(|state| state.version == fetched.version) else {
+                self.buffer.remove(at);
+                continue;
+            };
+            if state.is_paused {
+                at += 1;
+                continue;
+            }
+            let Some(fetched) = self.buffer.remove(at) else { break };
+            let from_offset = state.position;
+            state.position = state.position.max(next_offset(&fetched.content));
+            if self.unprocessed.last() != Some(&fetched.partition) {
+                self.unprocessed.push(fetched.partition.clone());
+            }
+            match fetched.content {
+                Content::Skip { .. } => {}
+                Content::End { offset } => {
+                    return Some(Delivery::End { partition: fetched.partition, offset });
+                }
+                Content::Batch { frame, range, leader_epoch, .. } => {
+                    state.leader_epoch = leader_epoch;
+                    state.buffered_bytes -= range.len();
+                    self.buffered_bytes -= range.len();
+                    let has_room = state.buffered_bytes < self.limits.partition_bytes_max;
+                    let wants_fetch = has_room && !state.is_asking;
+                    let partition = fetched.partition;
+                    return Some(Delivery::Batch { partition, frame, range, from_offset, wants_fetch });
+                }
+            }
+        }
+        None
+    }
+
+    /// What to commit: of everything delivered, or only of what has been processed for sure.
+    pub(super) fn to_commit(&self, only_processed: bool) -> BTreeMap<TopicPartition, GroupOffset> {
+        let offset = |state: &State| if only_processed { state.processed } else { state.position };
+        let changed =
+            self.states.iter().filter(|(_, state)| offset(state) >= 0 && offset(state) != state.committed);
+        changed
+            .map(|(partition, state)| {
+                let leader_epoch = Some(state.leader_epoch).filter(|epoch| *epoch >= 0);
+                (partition.clone(), GroupOffset { leader_epoch, ..GroupOffset::new(offset(state)) })
+            })
+            .collect()
+    }
+
+    /// These offsets have been committed.
+    pub(super) fn note_committed(&mut self, partition: &TopicPartition, offset: i64) {
+        if let Some(state) = self.states.get_mut(partition) {
+            state.committed = offset;
+        }
+    }
+
+    /// When a look-up or fetch that had to wait is due.
+    pub(super) fn next_ms(&self, now_ms: i64) -> Option<i64> {
+        let waiting = self.states.values().filter(|state| !state.is_asking && !state.is_paused);
+        waiting.map(|state| state.retry_at_ms).filter(|at| *at > now_ms).min()
+    }
+
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        for (partition, state) in &self.states {
+            assert!(state.position <= state.fetch_offset, "{partition}");
+            assert!(state.processed <= state.position, "{partition}");
+        }
+        let sum: usize = self.states.values().map(|state| state.buffered_bytes).sum();
+        assert_eq!(sum, self.buffered_bytes);
+    }
+}
+
+fn next_offset(content: &Content) -> i64 {
+    match content {
+        Content::Batch { next_offset, .. } | Content::Skip { next_offset } => *next_offset,
+        Content::End { offset } => *offset,
+    }
+}
+
+fn reset_spec(reset: AutoOffsetReset, now_ms: i64) -> Option<OffsetSpec> {
+    match reset {
+        AutoOffsetReset::Earliest => Some(OffsetSpec::Earliest),
+        AutoOffsetReset::Latest => Some(OffsetSpec::Latest),
+        AutoOffsetReset::ByDuration { ms } => Some(OffsetSpec::Timestamp(now_ms - ms)),
+        AutoOffsetReset::None => None,
+    }
+}
+
+/// What a fetch error of a partition asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FetchFailure {
+    /// Start over at another offset.
+    OutOfRange,
+    /// Again later, after a look at the metadata if so marked.
+    Later { refresh: bool },
+    /// The application must know.
+    Fatal,
+}
+
+/// Sorts the errors of a fetch.
+pub(super) fn fetch_failure(code: ErrorCode) -> FetchFailure {
+    match code {
+        ErrorCode::OFFSET_OUT_OF_RANGE => FetchFailure::OutOfRange,
+        code if code.is_retriable() => {
+            FetchFailure::Later { refresh: crate::cluster::asks_for_refresh(code) }
+        }
+        ErrorCode::UNKNOWN_SERVER_ERROR => FetchFailure::Later { refresh: false },
+        _ => FetchFailure::Fatal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn t(partition: i32) -> TopicPartition {
+        TopicPartition::new("t", partition)
+    }
+
+    fn positions(reset: AutoOffsetReset) -> Positions {
+        Positions::new(Limits { reset, tells_ends: true, partition_bytes_max: 100, bytes_max: 1000 })
+    }
+
+    fn batch(next_offset: i64, bytes: usize) -> Content {
+        Content::Batch { frame: Arc::default(), range: 0..bytes, next_offset, leader_epoch: 3 }
+    }
+
+    fn data(contents: Vec<Content>, end: i64) -> PartitionData {
+        PartitionData { contents, high_watermark: end, end_offset: end }
+    }
+
+    #[test]
+    fn a_partition_finds_its_start() {
+        let mut positions = positions(AutoOffsetReset::Earliest);
+        positions.start(t(0), StartAt::Committed);
+        positions.start(t(1), StartAt::Committed);
+        positions.start(t(2), StartAt::Timestamp(50));
+        let asked = positions.take_uncommitted(0);
+        assert_eq!(asked.len(), 2);
+        assert!(positions.take_uncommitted(0).is_empty(), "asked for already");
+        assert!(positions.committed(&asked, &[(t(0), GroupOffset::new(7))].into(), 0).is_empty());
+        let lookups = positions.take_lookups(0);
+        let specs: Vec<_> = lookups.iter().map(|l| (l.partition.partition, l.spec)).collect();
+        assert_eq!(specs, [(1, OffsetSpec::Earliest), (2, OffsetSpec::Timestamp(50))]);
+        positions.found(&lookups[0], Some(2));
+        positions.found(&lookups[1], None);
+        assert_eq!(positions.take_lookups(0)[0].spec, OffsetSpec::Latest, "no record is that young");
+        let offsets: Vec<_> = positions.fetchable(0).ready.iter().map(|f| f.offset).collect();
+        assert_eq!(offsets, [7, 2]);
+        positions.check_invariants();
+    }
+
+    #[test]
+    fn without_a_policy_a_missing_offset_is_an_error() {
+        let mut positions = positions(AutoOffsetReset::None);
+        positions.start(t(0), StartAt::Committed);
+        let asked = positions.take_uncommitted(0);
+        assert_eq!(positions.committed(&asked, &BTreeMap::new(), 0), [t(0)]);
+        assert!(positions.take_uncommitted(0).is_empty(), "it waits for a seek");
+        positions.start(t(0), StartAt::Offset(3));
+        assert_eq!(positions.fetchable(0).ready.len(), 1);
+    }
+
+    #[test]
+    fn delivery_moves_the_position_and_asking_again_the_commit() {
+        let mut positions = positions(AutoOffsetReset::Latest);
+        positions.start(t(0), StartAt::Offset(5));
+        let version = positions.fetchable(0).ready[0].version;
+        positions.fetching(&t(0));
+        assert_eq!(positions.fetchable(0), Fetchables::default(), "on its way");
+        let contents = vec![batch(8, 60), Content::Skip { next_offset: 9 }, batch(12, 60)];
+        positions.fetched(&t(0), version, data(contents, 12));
+        positions.check_invariants();
+        assert_eq!(positions.fetchable(0).full, [t(0)], "enough in the buffer");
+        let delivered = positions.next();
+        assert!(matches!(delivered, Some(Delivery::Batch { from_offset: 5, .. })), "{delivered:?}");
+        assert_eq!((positions.position(&t(0)), positions.to_commit(true).len()), (Some(8), 1));
+        assert_eq!(positions.to_commit(true)[&t(0)].offset, 5);
+        positions.note_processed();
+        assert_eq!(
+            positions.to_commit(true)[&t(0)],
+            GroupOffset { leader_epoch: Some(3), ..GroupOffset::new(8) }
+        );
+        let delivered = positions.next();
+        assert!(matches!(delivered, Some(Delivery::Batch { from_offset: 9, .. })), "{delivered:?}");
+        assert!(matches!(positions.next(), Some(Delivery::End { offset: 12, .. })));
+        assert_eq!(positions.fetchable(0).ready[0].offset, 12);
+        positions.note_committed(&t(0), 12);
+        assert!(positions.to_commit(false).is_empty());
+        positions.check_invariants();
+    }
+
+    #[test]
+    fn a_seek_makes_old_answers_void() {
+        let mut positions = positions(AutoOffsetReset::Latest);
+        positions.start(t(0), StartAt::Offset(0));
+        let version = positions.fetchable(0).ready[0].version;
+        positions.fetched(&t(0), version, data(vec![batch(5, 10)], 5));
+        positions.start(t(0), StartAt::Offset(100));
+        assert!(positions.next().is_none());
+        positions.fetched(&t(0), version, data(vec![batch(9, 10)], 9));
+        assert!(positions.next().is_none());
+        assert_eq!(positions.position(&t(0)), Some(100));
+        positions.check_invariants();
+    }
+
+    #[test]
+    fn a_paused_partition_keeps_what_it_has() {
+        let mut positions = positions(AutoOffsetReset::Latest);
+        for partition in [0, 1] {
+            positions.start(t(partition), StartAt::Offset(0));
+        }
+        for fetchable in positions.fetchable(0).ready {
+            positions.fetched(&fetchable.partition, fetchable.version, data(vec![batch(5, 10)], 50));
+        }
+        positions.set_paused(&t(0), true);
+        assert!(matches!(positions.next(), Some(Delivery::Batch { partition, .. }) if partition == t(1)));
+        assert!(positions.next().is_none());
+        positions.set_paused(&t(0), false);
+        assert!(matches!(positions.next(), Some(Delivery::Batch { partition, .. }) if partition == t(0)));
+    }
+
+    #[test]
+    fn out_of_range_starts_over() {
+        let mut positions = positions(AutoOffsetReset::ByDuration { ms: 10 });
+        positions.start(t(0), StartAt::Offset(1_000_000));
+        let version = positions.fetchable(0).ready[0].version;
+        assert!(positions.out_of_range(&t(0), version, 500));
+        assert_eq!(positions.take_lookups(500)[0].spec, OffsetSpec::Timestamp(490));
+    }
+}
