@@ -3,5 +3,6 @@
 mod driver;
 mod flows;
 mod interleavings;
+mod kafka_exchanges;
 mod kafka_logs;
 mod offsets;
