@@ -53,7 +53,8 @@ impl Refusal {
     /// `Ok` for the code that means so.
     fn check(code: ErrorCode, message: Option<impl AsRef<str>>) -> Result<(), Self> {
         if code.is_error() {
-            Err(Self { code, message: message.map(|message| message.as_ref().to_owned()) })
+            let message = message.map(|message| message.as_ref().to_owned());
+            Err(Self { code, message: message.filter(|message| !message.is_empty()) })
         } else {
             Ok(())
         }

@@ -327,7 +327,11 @@ impl Sender {
 
 /// Asks for a producer id until there is one or a final refusal.
 async fn init_producer_id(cluster: &Cluster) -> Result<ProducerIdentity, RequestError> {
-    let request = InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
+    let request = InitProducerIdRequest {
+        transactional_id: None,
+        transaction_timeout_ms: i32::MAX,
+        ..InitProducerIdRequest::default()
+    };
     let deadline = cluster.api_deadline();
     cluster
         .retrying(deadline, RequestError::is_retriable, || async {
