@@ -1,1 +1,29 @@
-//! The server.
+//! The broker: accepts connections, handles requests, and drives the machines that decide.
+
+mod authorized_operations;
+mod broker;
+mod config_rules;
+mod connection;
+mod controller;
+mod dispatch;
+pub mod environment;
+mod groups;
+mod handlers;
+mod housekeeping;
+mod internal_topics;
+mod limits;
+mod listener;
+mod metadata_start;
+mod partition;
+mod producer_ids;
+mod registration;
+mod replicas;
+mod request;
+mod server;
+mod worker_threads;
+
+pub use controller::{DriverError, MetadataLogError};
+pub use listener::ListenError;
+pub use registration::RegistrationRefused;
+pub use server::{Server, StartError, start};
+pub use worker_threads::WorkerThreads;

@@ -13,10 +13,14 @@ snapshot! {
     /// [`TopicConfig::defaults`](crate::TopicConfig::defaults).
     pub BrokerConfig of Broker {
         auto_create_topics_enable: bool = "auto.create.topics.enable",
+        broker_heartbeat_interval_ms: i32 = "broker.heartbeat.interval.ms",
+        broker_session_timeout_ms: i32 = "broker.session.timeout.ms",
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
         controller_quorum_election_backoff_max_ms: i32 = "controller.quorum.election.backoff.max.ms",
         controller_quorum_election_timeout_ms: i32 = "controller.quorum.election.timeout.ms",
         controller_quorum_fetch_timeout_ms: i32 = "controller.quorum.fetch.timeout.ms",
+        controller_quorum_request_timeout_ms: i32 = "controller.quorum.request.timeout.ms",
+        controller_quorum_retry_backoff_ms: i32 = "controller.quorum.retry.backoff.ms",
         default_replication_factor: i32 = "default.replication.factor",
         delete_topic_enable: bool = "delete.topic.enable",
         fetch_max_bytes: i32 = "fetch.max.bytes",
@@ -43,6 +47,7 @@ snapshot! {
         metadata_max_retention_ms: i64 = "metadata.max.retention.ms",
         min_insync_replicas: i32 = "min.insync.replicas",
         num_partitions: i32 = "num.partitions",
+        num_recovery_threads_per_data_dir: i32 = "num.recovery.threads.per.data.dir",
         offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes",
         offsets_commit_timeout_ms: i32 = "offsets.commit.timeout.ms",
         offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms",

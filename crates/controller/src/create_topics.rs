@@ -15,7 +15,7 @@ use crate::RECORDS_PER_DECISION_MAX;
 use crate::placement::{PlacementError, UsableBroker, place};
 use crate::refusal::{Refusal, error_fields};
 use crate::state::{Controller, Decision, Step};
-use crate::topic_name::{collision_key, reason_invalid};
+use klamm_metadata::topic_name::{collision_key, reason_invalid};
 
 type Records = Vec<MetadataRecord<'static>>;
 

@@ -108,7 +108,7 @@ impl Controller {
             };
         }
         if name == MetadataVersion::FEATURE_NAME {
-            return self.check_metadata_version(level).or_else(|reason| invalid(reason));
+            return self.check_metadata_version(level).or_else(invalid);
         }
         match self.reason_dependency_missing(name, level, proposed) {
             Some(reason) => invalid(reason),

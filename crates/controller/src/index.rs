@@ -117,14 +117,12 @@ fn remove(set: &mut Partitions, id: TopicIdPartition) {
     set.remove(&id);
 }
 
-fn change_entry<K: Ord>(
+fn change_entry<K: Ord + Copy>(
     map: &mut BTreeMap<K, Partitions>,
     key: K,
     id: TopicIdPartition,
     apply: fn(&mut Partitions, TopicIdPartition),
-) where
-    K: Copy,
-{
+) {
     let set = map.entry(key).or_default();
     apply(set, id);
     if set.is_empty() {

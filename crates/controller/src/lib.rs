@@ -34,7 +34,6 @@ mod producer_ids;
 mod reassignments;
 mod refusal;
 mod state;
-mod topic_name;
 
 pub use activation::bootstrap_records;
 pub use configs::{ConfigRules, EffectiveConfig};

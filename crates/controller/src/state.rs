@@ -14,7 +14,7 @@ use crate::heartbeats::Heartbeats;
 use crate::index::PartitionIndex;
 use crate::partition_change::ChangeRules;
 use crate::refusal::Refusal;
-use crate::topic_name::collision_key;
+use klamm_metadata::topic_name::collision_key;
 
 /// What a controller is started with.
 #[derive(Clone, Debug, PartialEq)]

@@ -21,6 +21,7 @@ pub mod metadata_version;
 pub mod partition;
 pub mod security;
 pub mod snapshot;
+pub mod topic_name;
 pub mod topics;
 
 pub use delta::MetadataDelta;

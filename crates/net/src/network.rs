@@ -20,6 +20,12 @@ pub trait Network: Send + Sync {
     /// Those of the socket: the address is taken, is not ours, may not be used.
     fn listen(&self, address: SocketAddr, backlog: u32) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
 
+    /// A host's addresses.
+    ///
+    /// # Errors
+    /// When the name is not known, or cannot be looked up.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+
     /// Opens a connection to a host by name or address, trying its addresses in turn.
     ///
     /// # Errors
@@ -84,6 +90,10 @@ impl Network for TcpNetwork {
             socket.bind(address)?;
             Ok(Box::new(socket.listen(backlog)?) as Box<dyn Listener>)
         })
+    }
+
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(resolve(host, port))
     }
 
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>> {

@@ -59,7 +59,12 @@ impl Outbound {
 
     /// How much is waiting to be sent.
     pub fn pending_bytes(&self) -> usize {
-        self.bytes.len() - self.sent + self.slice_bytes
+        self.pending_memory_bytes() + self.slice_bytes
+    }
+
+    /// The part of [`Outbound::pending_bytes`] that is held in memory.
+    pub fn pending_memory_bytes(&self) -> usize {
+        self.bytes.len() - self.sent
     }
 
     /// True when nothing is waiting to be sent.

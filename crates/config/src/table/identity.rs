@@ -7,7 +7,7 @@ settings! { pub(super) QUORUM:
         "Old name of `node.id`; when both are set they must agree.";
     string "broker.rack" = null, any, read_only, done:
         "Rack or zone of this broker; replicas are spread over racks, and consumers may read from their own.";
-    boolean "controlled.shutdown.enable" = "true", any, read_only, later:
+    boolean "controlled.shutdown.enable" = "true", any, read_only, done:
         "Move leadership away before a broker stops.";
     boolean "unstable.api.versions.enable" = "false", any, read_only, later, internal():
         "Serve API versions that are still under development.";
@@ -19,9 +19,9 @@ settings! { pub(super) QUORUM:
         "Id of this node, unique in the cluster.";
     int "initial.broker.registration.timeout.ms" = "60000", any, read_only, later:
         "How long a starting broker tries to register with the controller before it gives up.";
-    int "broker.heartbeat.interval.ms" = "2000", any, read_only, later:
+    int "broker.heartbeat.interval.ms" = "2000", any, read_only, done:
         "Time between a broker's heartbeats to the controller.";
-    int "broker.session.timeout.ms" = "9000", any, read_only, later:
+    int "broker.session.timeout.ms" = "9000", any, read_only, done:
         "A broker without a heartbeat for this long is fenced by the controller.";
     list "controller.listener.names" = required, not_empty, read_only, done:
         "Names of the listeners that controllers use; clients do not connect to them.";
@@ -45,9 +45,9 @@ settings! { pub(super) QUORUM:
         "Longest random wait before another election, so that candidates do not collide forever.";
     int "controller.quorum.append.linger.ms" = "25", at_least(0), read_only, later:
         "How long the quorum's leader gathers records before it writes them.";
-    int "controller.quorum.request.timeout.ms" = "2000", at_least(0), read_only, later:
+    int "controller.quorum.request.timeout.ms" = "2000", at_least(0), read_only, done:
         "How long a request to the quorum waits for its answer.";
-    int "controller.quorum.retry.backoff.ms" = "20", at_least(0), read_only, later:
+    int "controller.quorum.retry.backoff.ms" = "20", at_least(0), read_only, done:
         "Wait before a failed request to the quorum is sent again.";
     boolean "controller.quorum.auto.join.enable" = "false", any, read_only, later:
         "A controller that is not a voter adds itself to the quorum.";

@@ -4,7 +4,7 @@
 const NAME_LEN_MAX: usize = 249;
 
 /// Why a name is no topic name; none where it is one.
-pub(crate) fn reason_invalid(name: &str) -> Option<String> {
+pub fn reason_invalid(name: &str) -> Option<String> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if name.is_empty() {
         Some("a topic name cannot be empty".to_owned())
@@ -20,7 +20,7 @@ pub(crate) fn reason_invalid(name: &str) -> Option<String> {
 }
 
 /// The form in which two names collide: metric names cannot tell a period from an underscore. None where the name has neither.
-pub(crate) fn collision_key(name: &str) -> Option<String> {
+pub fn collision_key(name: &str) -> Option<String> {
     name.contains(['.', '_']).then(|| name.replace('.', "_"))
 }
 

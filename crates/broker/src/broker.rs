@@ -1,0 +1,169 @@
+//! What all connections and tasks of a broker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use klamm_config::{BrokerConfig, Layers};
+use klamm_log::LogDirs;
+use klamm_metadata::MetadataImage;
+use klamm_protocol::messages::CreateTopicsRequest;
+use klamm_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use klamm_replica::FetchSessions;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::watch;
+
+use crate::controller::ControllerHandle;
+use crate::environment::Environment;
+use crate::groups::GroupCoordinator;
+use crate::internal_topics::CONSUMER_OFFSETS;
+use crate::listener::ConnectionCount;
+use crate::partition::HostedTopics;
+use crate::producer_ids::ProducerIds;
+
+/// The broker.
+pub(crate) struct Broker {
+    pub(crate) environment: Environment,
+    pub(crate) node_id: i32,
+    pub(crate) cluster_id: String,
+    pub(crate) layers: ArcSwap<Layers>,
+    pub(crate) config: ArcSwap<BrokerConfig>,
+    pub(crate) image: ArcSwap<MetadataImage>,
+    pub(crate) hosted: ArcSwap<HostedTopics>,
+    pub(crate) log_dirs: Arc<LogDirs>,
+    pub(crate) groups: Arc<GroupCoordinator>,
+    pub(crate) controller: ControllerHandle,
+    pub(crate) fetch_sessions: Mutex<FetchSessions>,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) connections: ConnectionCount,
+    pub(crate) epoch: AtomicI64,
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl Broker {
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn node_id(&self) -> i32 {
+        self.node_id
+    }
+
+    /// The offset at which this broker registered, −1 before that.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The settings in force.
+    pub(crate) fn config(&self) -> Guard<Arc<BrokerConfig>> {
+        self.config.load()
+    }
+
+    /// Where each setting comes from.
+    pub(crate) fn layers(&self) -> Guard<Arc<Layers>> {
+        self.layers.load()
+    }
+
+    /// The cluster's metadata as this broker knows it.
+    pub(crate) fn image(&self) -> Guard<Arc<MetadataImage>> {
+        self.image.load()
+    }
+
+    /// The partitions that are here.
+    pub(crate) fn hosted(&self) -> Guard<Arc<HostedTopics>> {
+        self.hosted.load()
+    }
+
+    pub(crate) fn log_dirs(&self) -> &Arc<LogDirs> {
+        &self.log_dirs
+    }
+
+    pub(crate) fn groups(&self) -> &Arc<GroupCoordinator> {
+        &self.groups
+    }
+
+    pub(crate) fn controller(&self) -> &ControllerHandle {
+        &self.controller
+    }
+
+    pub(crate) fn fetch_sessions(&self) -> MutexGuard<'_, FetchSessions> {
+        self.fetch_sessions.lock()
+    }
+
+    pub(crate) fn producer_ids(&self) -> &ProducerIds {
+        &self.producer_ids
+    }
+
+    pub(crate) fn connections(&self) -> &ConnectionCount {
+        &self.connections
+    }
+
+    /// Becomes true when the broker stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    pub(crate) fn random_u128(&self) -> u128 {
+        self.environment.random.next_u128()
+    }
+
+    pub(crate) fn random_u32(&self) -> u32 {
+        self.random_u128() as u32
+    }
+
+    /// Reports what the disk refused outside of a request. A directory whose disk is broken goes offline by it.
+    pub(crate) fn note_storage_error(&self, error: &klamm_log::StorageError) {
+        tracing::error!("{error}");
+        self.log_dirs.note_error(error);
+    }
+
+    /// Creates topics with the defaults that the settings give. What cannot be created stays missing, and whoever asked
+    /// finds it so.
+    pub(crate) async fn create_topics_automatically(&self, names: Vec<String>) {
+        let topics = names.into_iter().map(|name| self.automatic_topic(name)).collect();
+        let request = CreateTopicsRequest { topics, timeout_ms: i32::MAX, ..CreateTopicsRequest::default() };
+        let decide = self
+            .controller
+            .decide(move |controller, step| controller.create_topics(step, &request, &|_| true));
+        let Ok(response) = decide.await else { return };
+        for topic in response.topics.iter().filter(|topic| topic.error_code.is_error()) {
+            let reason = topic.error_message.as_deref().unwrap_or_default();
+            tracing::info!(
+                "topic {} was not created automatically: {} {reason}",
+                topic.name,
+                topic.error_code
+            );
+        }
+    }
+
+    fn automatic_topic(&self, name: String) -> CreatableTopic<'static> {
+        let config = self.config();
+        if name != CONSUMER_OFFSETS {
+            return CreatableTopic {
+                name: name.into(),
+                num_partitions: -1,
+                replication_factor: -1,
+                ..Default::default()
+            };
+        }
+        let setting = |name: &'static str, value: String| CreatableTopicConfig {
+            name: name.into(),
+            value: Some(value.into()),
+        };
+        CreatableTopic {
+            name: name.into(),
+            num_partitions: config.offsets_topic_num_partitions,
+            replication_factor: config.offsets_topic_replication_factor,
+            configs: vec![
+                setting("cleanup.policy", "compact".into()),
+                setting("compression.type", "producer".into()),
+                setting("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+            ],
+            ..CreatableTopic::default()
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One client's connection: frames in, requests handled in order, answers out in the same order.
+//!
+//! Everything happens on one thread, in one future. Requests that are in the buffer are handled in one wake-up and their
+//! answers leave in one write. A request whose answer has to wait (a long poll, a join) keeps its place in the order of
+//! answers, but later requests are handled meanwhile.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use klamm_net::{BufferPool, FrameError, Inbound, Outbound, Stream};
+use tokio::time::{Instant, Sleep};
+
+use crate::broker::Broker;
+use crate::dispatch;
+use crate::limits::{REQUESTS_IN_FLIGHT_MAX, SHUTDOWN_GRACE_MS, UNSENT_BYTES_MAX};
+use crate::listener::ListenerRole;
+use crate::request::{Fault, LaterResponse, Outcome, Response};
+
+/// Who is at the other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// The connection's number, unique in this process.
+    pub(crate) connection_id: u64,
+    /// Where the peer connects from.
+    pub(crate) address: SocketAddr,
+    /// The name of the listener that accepted it.
+    pub(crate) listener: Arc<str>,
+    /// What is served on that listener.
+    pub(crate) role: ListenerRole,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Closed {
+    /// The peer closed it.
+    #[error("the peer closed it")]
+    ByPeer,
+    /// Nothing moved for `connections.max.idle.ms`.
+    #[error("idle for too long")]
+    Idle,
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Stopping,
+    /// The socket, or a file that was being sent, failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What the peer sent is no frame.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A request could not be answered.
+    #[error("{0}")]
+    Request(#[from] Fault),
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(broker: Arc<Broker>, stream: Stream, peer: Peer, pool: BufferPool) {
+    let mut stopping = broker.stopping();
+    let mut connection = Connection::new(broker, stream, peer, pool);
+    let closed = {
+        let stopped = async move { drop(stopping.wait_for(|stopping| *stopping).await) };
+        tokio::pin!(stopped);
+        poll_fn(|cx| match stopped.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Closed::Stopping),
+            Poll::Pending => connection.poll(cx),
+        })
+        .await
+    };
+    if matches!(closed, Closed::Stopping) {
+        connection.send_what_is_ready().await;
+    }
+    connection.report(&closed);
+}
+
+struct Connection {
+    broker: Arc<Broker>,
+    peer: Arc<Peer>,
+    stream: Stream,
+    inbound: Inbound,
+    outbound: Outbound,
+    /// Requests whose answers are not yet in `outbound`, oldest first.
+    unanswered: VecDeque<Answer>,
+    idle: Pin<Box<Sleep>>,
+    idle_limit: Duration,
+    last_active: Instant,
+}
+
+/// An answer in its place in the order.
+enum Answer {
+    Ready(Response),
+    Waiting(LaterResponse),
+}
+
+impl Connection {
+    fn new(broker: Arc<Broker>, stream: Stream, peer: Peer, pool: BufferPool) -> Self {
+        let config = broker.config();
+        let idle_limit = Duration::from_millis(config.connections_max_idle_ms.max(0) as u64);
+        Self {
+            inbound: Inbound::new(pool, config.socket_request_max_bytes.max(0) as usize),
+            peer: Arc::new(peer),
+            stream,
+            outbound: Outbound::default(),
+            unanswered: VecDeque::new(),
+            idle: Box::pin(tokio::time::sleep(idle_limit)),
+            idle_limit,
+            last_active: Instant::now(),
+            broker,
+        }
+    }
+
+    /// Does all that can be done now. Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        match self.try_poll(cx) {
+            Ok(()) => self.poll_idle(cx),
+            Err(closed) => Poll::Ready(closed),
+        }
+    }
+
+    fn try_poll(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        loop {
+            let handled_all = self.handle_frames()?;
+            self.poll_answers(cx)?;
+            self.poll_send(cx)?;
+            if !self.may_handle() {
+                return Ok(());
+            }
+            if handled_all && self.poll_read(cx)?.is_pending() {
+                self.inbound.release();
+                return Ok(());
+            }
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        let unsent = self.outbound.pending_bytes();
+        if unsent > 0 {
+            if let Poll::Ready(sent) = self.outbound.poll_send(&mut self.stream, cx) {
+                sent?;
+            }
+            if self.outbound.pending_bytes() < unsent {
+                self.last_active = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Closed> {
+        let Poll::Ready(read) = self.stream.poll_read(cx, self.inbound.spare()?) else {
+            return Ok(Poll::Pending);
+        };
+        match read? {
+            0 => Err(Closed::ByPeer),
+            count => {
+                self.inbound.filled(count);
+                self.last_active = Instant::now();
+                Ok(Poll::Ready(()))
+            }
+        }
+    }
+
+    /// Handles the requests that have arrived whole, as long as there is room for their answers. False when some are left.
+    fn handle_frames(&mut self) -> Result<bool, Closed> {
+        while self.may_handle() {
+            let Some(range) = self.inbound.next_frame()? else { return Ok(true) };
+            self.handle_frame(range)?;
+        }
+        Ok(false)
+    }
+
+    fn may_handle(&self) -> bool {
+        self.unanswered.len() < REQUESTS_IN_FLIGHT_MAX
+            && self.outbound.pending_memory_bytes() < UNSENT_BYTES_MAX
+    }
+
+    fn handle_frame(&mut self, range: Range<usize>) -> Result<(), Closed> {
+        let frame = self.inbound.frame(range);
+        match dispatch::handle(&self.broker, &self.peer, frame)? {
+            Outcome::Respond(response) if self.unanswered.is_empty() => queue(&mut self.outbound, response),
+            Outcome::Respond(response) => self.unanswered.push_back(Answer::Ready(response)),
+            Outcome::Later(waiting) => self.unanswered.push_back(Answer::Waiting(waiting)),
+            Outcome::Silent => {}
+        }
+        Ok(())
+    }
+
+    /// Polls what waits and queues the answers that are ready, up to the first that is not.
+    fn poll_answers(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
+        for answer in &mut self.unanswered {
+            if let Answer::Waiting(waiting) = answer
+                && let Poll::Ready(response) = waiting.as_mut().poll(cx)
+            {
+                *answer = Answer::Ready(response?);
+            }
+        }
+        while let Some(Answer::Ready(response)) = self.unanswered.front_mut() {
+            queue(&mut self.outbound, std::mem::take(response));
+            self.unanswered.pop_front();
+        }
+        Ok(())
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
+        while self.idle.as_mut().poll(cx).is_ready() {
+            let deadline = self.last_active + self.idle_limit;
+            if deadline <= Instant::now() {
+                return Poll::Ready(Closed::Idle);
+            }
+            self.idle.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+
+    /// On shutdown: the answers that are there leave, within a short time.
+    async fn send_what_is_ready(&mut self) {
+        let send = poll_fn(|cx| {
+            if self.poll_answers(cx).is_err() {
+                return Poll::Ready(Ok(()));
+            }
+            self.outbound.poll_send(&mut self.stream, cx)
+        });
+        let _ = tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), send).await;
+    }
+
+    /// One log line where the peer did something wrong, none where it only left.
+    fn report(&self, closed: &Closed) {
+        let peer = self.peer.address;
+        match closed {
+            Closed::Frame(_) | Closed::Request(_) => {
+                tracing::warn!("closed the connection from {peer}: {closed}");
+            }
+            Closed::ByPeer | Closed::Idle | Closed::Stopping | Closed::Io(_) => {
+                tracing::debug!("closed the connection from {peer}: {closed}");
+            }
+        }
+    }
+}
+
+fn queue(outbound: &mut Outbound, response: Response) {
+    let mut sent = 0;
+    for (at, slice) in response.slices {
+        outbound.push_bytes(&response.bytes[sent..at]);
+        outbound.push_slice(slice);
+        sent = at;
+    }
+    outbound.push_bytes(&response.bytes[sent..]);
+}

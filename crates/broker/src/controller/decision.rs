@@ -1,0 +1,89 @@
+//! Handing requests to the controller.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI16, AtomicI32, Ordering};
+
+use klamm_controller::{Controller, Decision, Step};
+use klamm_metadata::MetadataRecord;
+use tokio::sync::{mpsc, oneshot};
+
+/// There is no active controller here, or the broker is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no active controller")]
+pub(crate) struct Unavailable;
+
+/// A request whose kind is no longer known: it makes records, and knows what to do when they are committed.
+pub(crate) type Request = Box<dyn FnOnce(&mut Controller, &mut Step<'_>) -> Decided + Send>;
+
+/// Where requests for the controller come out.
+pub(crate) type Requests = mpsc::UnboundedReceiver<Request>;
+
+/// What became of a request.
+pub(crate) struct Decided {
+    pub(super) records: Vec<MetadataRecord<'static>>,
+    /// To be called once the records are committed and the image that has them is published.
+    pub(super) answer: Box<dyn FnOnce() + Send>,
+}
+
+/// Where requests for the controller go.
+#[derive(Clone)]
+pub(crate) struct ControllerHandle {
+    requests: mpsc::UnboundedSender<Request>,
+    status: Arc<Status>,
+}
+
+/// What others may know of the controller without asking it.
+#[derive(Default)]
+pub(crate) struct Status {
+    pub(super) leader_id: AtomicI32,
+    pub(super) kraft_version: AtomicI16,
+}
+
+impl ControllerHandle {
+    /// A handle, and where its requests come out.
+    pub(crate) fn new() -> (Self, Requests) {
+        let (requests, received) = mpsc::unbounded_channel();
+        (Self { requests, status: Arc::default() }, received)
+    }
+
+    pub(crate) fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// The node whose controller is active, −1 when none is known.
+    pub(crate) fn leader_id(&self) -> i32 {
+        self.status.leader_id.load(Ordering::Relaxed)
+    }
+
+    /// The finalized `kraft.version`.
+    pub(crate) fn kraft_version(&self) -> i16 {
+        self.status.kraft_version.load(Ordering::Relaxed)
+    }
+
+    /// Has the controller decide; returns its response once what it decided is committed and visible here.
+    ///
+    /// # Errors
+    /// When there is no active controller. Whether the decision was committed is then not known.
+    pub(crate) async fn decide<R: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Controller, &mut Step<'_>) -> Decision<R> + Send + 'static,
+    ) -> Result<R, Unavailable> {
+        self.decide_mut(move |controller, step| decide(controller, step)).await
+    }
+
+    /// The same for requests that also touch the controller's soft state (heartbeats).
+    pub(crate) async fn decide_mut<R: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Controller, &mut Step<'_>) -> Decision<R> + Send + 'static,
+    ) -> Result<R, Unavailable> {
+        let (respond, response) = oneshot::channel();
+        let request: Request = Box::new(move |controller, step| {
+            let Decision { records, response } = decide(controller, step);
+            // Whoever asked may be gone.
+            let answer = Box::new(move || drop(respond.send(response)));
+            Decided { records, answer }
+        });
+        self.requests.send(request).map_err(|_| Unavailable)?;
+        response.await.map_err(|_| Unavailable)
+    }
+}

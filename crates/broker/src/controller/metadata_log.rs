@@ -1,0 +1,233 @@
+//! The metadata log on disk: the partition folder `__cluster_metadata-0`, with its snapshots and the `quorum-state` file.
+//!
+//! Offsets and epochs are decided by the quorum; here batches are written and read as they are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use klamm_log::disk::{self, Access, Disk};
+use klamm_log::{Log, StorageError};
+use klamm_metadata::log_batch::{LogBatch, LogBatchError, decode_batch};
+use klamm_metadata::snapshot::{Snapshot, SnapshotError, SnapshotId};
+use klamm_protocol::Uuid;
+use klamm_quorum::election_state::ElectionStateError;
+use klamm_quorum::log_state::EpochStart;
+use klamm_quorum::{ElectionState, LogState};
+use klamm_records::{BatchError, batches};
+
+/// The folder's name.
+pub(crate) const FOLDER: &str = "__cluster_metadata-0";
+/// The fixed topic id of the metadata log.
+pub(crate) const TOPIC_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+const QUORUM_STATE_FILE: &str = "quorum-state";
+const QUORUM_STATE_BYTES_MAX: u64 = 1024 * 1024;
+const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+const READ_BYTES: usize = 8 * 1024 * 1024;
+
+/// The metadata log cannot be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum MetadataLogError {
+    /// The disk refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The log cannot be read.
+    #[error("the metadata log cannot be read: {0}")]
+    Read(#[from] klamm_log::ReadError),
+    /// The log takes no batch.
+    #[error("the metadata log cannot be appended to: {0}")]
+    Append(#[from] klamm_log::AppendError),
+    /// A file of the folder cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A batch is damaged.
+    #[error("the metadata log has a damaged batch: {0}")]
+    Batch(#[from] BatchError),
+    /// A batch's records are damaged, or of newer software.
+    #[error("the metadata log has a batch that cannot be read: {0}")]
+    Records(#[from] LogBatchError),
+    /// A snapshot is damaged.
+    #[error("{}: {source}", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SnapshotError,
+    },
+    /// The election state is damaged.
+    #[error("{}: {source}", path.display())]
+    ElectionState {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ElectionStateError,
+    },
+}
+
+/// The log, its snapshots and the election state.
+pub(crate) struct MetadataLog {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    log: Arc<Log>,
+}
+
+impl MetadataLog {
+    /// The log in a folder that a log directory opened.
+    ///
+    /// # Errors
+    /// When the log ends before its oldest snapshot and cannot be made to begin there.
+    pub(crate) fn new(disk: Arc<dyn Disk>, log: Arc<Log>, now_ms: i64) -> Result<Self, MetadataLogError> {
+        let dir = log.dir();
+        let latest = snapshots(&*disk, &dir)?.last().map_or(0, |latest| latest.end_offset);
+        if log.log_end_offset() < latest {
+            log.truncate_fully_and_start_at(latest, latest, now_ms)?;
+        }
+        Ok(Self { disk, dir, log })
+    }
+
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The log's shape, for the quorum.
+    pub(crate) fn state(&self) -> Result<LogState, MetadataLogError> {
+        let snapshots = self.snapshots()?;
+        let epochs = self
+            .log
+            .epochs()
+            .into_iter()
+            .map(|start| EpochStart { epoch: start.epoch, offset: start.start_offset });
+        Ok(LogState {
+            start_offset: self.log.log_start_offset(),
+            end_offset: self.log.log_end_offset(),
+            flushed_offset: self.log.recovery_point(),
+            epochs: epochs.collect(),
+            latest_snapshot: snapshots.last().copied(),
+            earliest_snapshot: snapshots.first().copied(),
+        })
+    }
+
+    /// Appends a batch that has its offset and epoch.
+    pub(crate) fn append(&self, batch: &[u8], epoch: i32, now_ms: i64) -> Result<(), MetadataLogError> {
+        self.log.append_as_follower(batch, epoch, now_ms)?;
+        Ok(())
+    }
+
+    /// Makes everything durable that was appended before the call; returns up to where.
+    pub(crate) fn flush(&self) -> Result<i64, MetadataLogError> {
+        Ok(self.log.flush(self.log.log_end_offset())?.recovery_point)
+    }
+
+    /// Reads and decodes every batch from `offset` on.
+    pub(crate) fn batches_from(&self, mut offset: i64) -> Result<Vec<LogBatch>, MetadataLogError> {
+        let mut decoded = Vec::new();
+        loop {
+            let bytes = self.read(offset, READ_BYTES)?;
+            let mut next = offset;
+            for batch in batches(&bytes) {
+                let batch = decode_batch(&batch?)?;
+                next = batch.last_offset + 1;
+                if next > offset {
+                    decoded.push(batch);
+                }
+            }
+            if next == offset {
+                return Ok(decoded);
+            }
+            offset = next;
+        }
+    }
+
+    fn read(&self, offset: i64, bytes_max: usize) -> Result<Vec<u8>, MetadataLogError> {
+        let slice = self.log.read(offset, i64::MAX, bytes_max, true, None)?;
+        let Some(data) = slice.data else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; data.length];
+        disk::read_exact_at(&*data.file, &mut bytes, data.position)
+            .map_err(|source| self.file_error("", source))?;
+        Ok(bytes)
+    }
+
+    /// The snapshots, oldest first.
+    pub(crate) fn snapshots(&self) -> Result<Vec<SnapshotId>, MetadataLogError> {
+        snapshots(&*self.disk, &self.dir)
+    }
+
+    /// Reads a snapshot.
+    pub(crate) fn load_snapshot(&self, id: SnapshotId) -> Result<Snapshot, MetadataLogError> {
+        let path = self.dir.join(id.to_string());
+        let bytes = disk::read_file(&*self.disk, &path, SNAPSHOT_BYTES_MAX);
+        let bytes = bytes.map_err(|source| self.file_error(&id.to_string(), source))?;
+        Snapshot::decode(&bytes).map_err(|source| MetadataLogError::Snapshot { path, source })
+    }
+
+    /// Writes a snapshot, durable on return.
+    pub(crate) fn save_snapshot(&self, id: SnapshotId, bytes: &[u8]) -> Result<(), MetadataLogError> {
+        let name = id.to_string();
+        let saved = disk::replace_file(&*self.disk, &self.dir.join(&name), bytes, true);
+        saved.map_err(|source| self.file_error(&name, source))
+    }
+
+    /// Deletes the log before `snapshot`, and the snapshots before it, which it replaces.
+    pub(crate) fn delete_before(&self, snapshot: SnapshotId, now_ms: i64) -> Result<(), MetadataLogError> {
+        self.log.set_high_watermark(self.log.recovery_point());
+        self.log.advance_log_start(snapshot.end_offset);
+        self.log.delete_old_segments(now_ms)?;
+        for id in self.snapshots()?.into_iter().filter(|id| *id < snapshot) {
+            let name = id.to_string();
+            self.disk.remove(&self.dir.join(&name)).map_err(|source| self.file_error(&name, source))?;
+        }
+        Ok(())
+    }
+
+    /// Removes files of deleted segments whose time has come.
+    pub(crate) fn remove_deleted_files(&self, now_ms: i64) -> Result<(), MetadataLogError> {
+        self.log.remove_deleted_files(now_ms)?;
+        Ok(())
+    }
+
+    /// Reads the election state; the default where there is none yet.
+    pub(crate) fn load_election_state(&self) -> Result<ElectionState, MetadataLogError> {
+        let path = self.dir.join(QUORUM_STATE_FILE);
+        match disk::read_file(&*self.disk, &path, QUORUM_STATE_BYTES_MAX) {
+            Ok(text) => ElectionState::from_json(&text)
+                .map_err(|source| MetadataLogError::ElectionState { path, source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(ElectionState::default()),
+            Err(source) => Err(MetadataLogError::File { path, source }),
+        }
+    }
+
+    /// Writes the election state, durable on return.
+    pub(crate) fn save_election_state(&self, text: &str) -> Result<(), MetadataLogError> {
+        let saved = disk::replace_file(&*self.disk, &self.dir.join(QUORUM_STATE_FILE), text.as_bytes(), true);
+        saved.map_err(|source| self.file_error(QUORUM_STATE_FILE, source))
+    }
+
+    fn file_error(&self, name: &str, source: std::io::Error) -> MetadataLogError {
+        MetadataLogError::File { path: self.dir.join(name), source }
+    }
+}
+
+fn snapshots(disk: &dyn Disk, dir: &Path) -> Result<Vec<SnapshotId>, MetadataLogError> {
+    let entries = disk.list(dir).map_err(|source| MetadataLogError::File { path: dir.to_owned(), source })?;
+    let mut ids: Vec<_> =
+        entries.iter().filter_map(|entry| SnapshotId::from_file_name(&entry.name)).collect();
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Makes the folder with the snapshot that a cluster begins with. Leaves alone what is there.
+pub(crate) fn format(disk: &dyn Disk, log_dir: &Path, snapshot: &[u8]) -> Result<(), MetadataLogError> {
+    let dir = log_dir.join(FOLDER);
+    let error = |source| MetadataLogError::File { path: dir.clone(), source };
+    disk.create_dir(&dir).map_err(error)?;
+    disk.sync_dir(log_dir).map_err(error)?;
+    let path = dir.join(SnapshotId::BOOTSTRAP.to_string());
+    if disk.open(&path, Access::Read).is_err() {
+        disk::replace_file(disk, &path, snapshot, true).map_err(error)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! Drives the metadata log, the quorum and the controller.
+//!
+//! Everything that changes the cluster's metadata goes through here: a request is decided on the controller's state, its records are
+//! appended to the metadata log, and when the quorum has committed them the image is published and the request answered. Requests
+//! that arrive while a flush is under way are decided meanwhile and share the next flush.
+
+mod decision;
+mod driver;
+mod metadata_log;
+mod snapshots;
+
+pub(crate) use decision::{ControllerHandle, Requests};
+pub use driver::DriverError;
+pub(crate) use driver::{Driver, DriverParts, Publisher};
+pub use metadata_log::MetadataLogError;
+pub(crate) use metadata_log::{MetadataLog, format};
+pub(crate) use snapshots::SnapshotPolicy;

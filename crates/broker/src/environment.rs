@@ -1,0 +1,117 @@
+//! The seams between the broker and the world: network, disk, clock, randomness and threads.
+//!
+//! The broker runs unchanged in a simulation, which replaces each of them: one thread, one seed, a clock that jumps.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use klamm_log::disk::Disk;
+use klamm_net::Network;
+use tokio::sync::oneshot;
+
+/// A task of one thread.
+pub type LocalTask = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Makes a task on the thread that will run it.
+pub type TaskMaker = Box<dyn FnOnce() -> LocalTask + Send>;
+
+/// Where a task runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// One of the threads that serve connections, counted from 0; the number wraps around.
+    Worker(usize),
+    /// The thread of the controller, the timers and the housekeeping.
+    Control,
+}
+
+/// Threads.
+pub trait Executors: Send + Sync {
+    /// How many threads serve connections.
+    fn workers(&self) -> usize;
+    /// Runs a task on a thread. A task of an executor that has stopped is dropped.
+    fn spawn(&self, place: Place, task: TaskMaker);
+    /// Runs work that waits on the disk, away from the threads that run tasks.
+    fn run_blocking(&self, work: Box<dyn FnOnce() + Send>);
+}
+
+/// The wall clock.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970 UTC.
+    fn now_ms(&self) -> i64;
+}
+
+/// A source of random numbers.
+pub trait Random: Send + Sync {
+    /// Sixteen random bytes as a number.
+    fn next_u128(&self) -> u128;
+}
+
+/// Everything that the broker needs of the world.
+#[derive(Clone)]
+pub struct Environment {
+    /// Sockets.
+    pub network: Arc<dyn Network>,
+    /// Files.
+    pub disk: Arc<dyn Disk>,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Threads.
+    pub executors: Arc<dyn Executors>,
+}
+
+impl Environment {
+    /// Runs `work` on a helper thread and waits for what it returns.
+    pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Stopped<T> {
+        let (done, result) = oneshot::channel();
+        self.executors.run_blocking(Box::new(move || {
+            let _ = done.send(work());
+        }));
+        result.await.map_err(|_| ExecutorStopped)
+    }
+
+    /// Runs an async task on a thread.
+    pub fn spawn<F>(&self, place: Place, task: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.executors.spawn(place, Box::new(move || Box::pin(task())));
+    }
+}
+
+/// The result of work given to an executor.
+pub type Stopped<T> = Result<T, ExecutorStopped>;
+
+/// The process is ending; the work was not done, or its result is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the broker is stopping")]
+pub struct ExecutorStopped;
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        elapsed.as_millis() as i64
+    }
+}
+
+/// The kernel's random numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn next_u128(&self) -> u128 {
+        let mut bytes = [0; 16];
+        let flags = rustix::rand::GetRandomFlags::empty();
+        match rustix::rand::getrandom(&mut bytes, flags) {
+            Ok(16) => u128::from_ne_bytes(bytes),
+            other => unreachable!("the kernel's random source gave {other:?} for 16 bytes"),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Drives the group coordinator: one [`Shard`] for each partition of `__consumer_offsets` that is led here.
+//!
+//! A shard's inputs are serialised by its lock; the records of a step are appended while the lock is held, so no decision is made
+//! on a state that is not yet in the log. Answers that have to wait leave through a channel when a later step gives them.
+
+mod hosted_shard;
+mod loading;
+mod timers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use klamm_coordinator::{
+    GroupSettings, RequestContext as ShardContext, Response as GroupResponse, Shard, Step,
+};
+use klamm_protocol::Uuid;
+use parking_lot::RwLock;
+use tokio::sync::{Notify, oneshot};
+
+use crate::environment::Environment;
+use crate::partition::Partition;
+use hosted_shard::HostedShard;
+
+/// All shards that are here.
+pub(crate) struct GroupCoordinator {
+    environment: Environment,
+    settings: GroupSettings,
+    partitions: i32,
+    shards: RwLock<BTreeMap<i32, Arc<HostedShard>>>,
+    /// Notified when a shard's next deadline has moved ahead.
+    rescheduled: Arc<Notify>,
+}
+
+/// The answer to a call, now or later.
+pub(crate) enum Reply {
+    Now(GroupResponse),
+    /// Dropped without a value when the broker stops.
+    Later(oneshot::Receiver<GroupResponse>),
+}
+
+/// What a shard needs to know about the caller.
+pub(crate) struct Caller<'c> {
+    pub(crate) api_version: i16,
+    pub(crate) client_id: &'c str,
+    pub(crate) client_host: &'c str,
+    pub(crate) now_ms: i64,
+}
+
+impl GroupCoordinator {
+    /// A coordinator of `partitions` partitions (`offsets.topic.num.partitions`), none of them here yet.
+    pub(crate) fn new(environment: Environment, settings: GroupSettings, partitions: i32) -> Self {
+        let rescheduled = Arc::new(Notify::new());
+        Self { environment, settings, partitions, shards: RwLock::default(), rescheduled }
+    }
+
+    /// The partition of `__consumer_offsets` that a group belongs to.
+    pub(crate) fn partition_for(&self, group_id: &str) -> i32 {
+        klamm_coordinator::partition_for(group_id, self.partitions)
+    }
+
+    /// Hands a request about a group to its shard.
+    pub(crate) fn call<'a>(
+        &self,
+        caller: &Caller<'_>,
+        group_id: &str,
+        input: impl FnOnce(&mut Shard, &ShardContext<'_>) -> Step<'a>,
+    ) -> Reply {
+        match self.shard(self.partition_for(group_id)) {
+            Some(shard) => shard.call(caller, input),
+            None => Reply::Now(self.not_here(caller, input)),
+        }
+    }
+
+    /// Reads the state of the shard of a group.
+    pub(crate) fn read<T>(&self, group_id: &str, read: impl FnOnce(&Shard) -> T) -> T {
+        match self.shard(self.partition_for(group_id)) {
+            Some(shard) => shard.read(read),
+            None => read(&Shard::new(self.settings.clone())),
+        }
+    }
+
+    /// Reads the state of each shard in turn.
+    pub(crate) fn read_all<T, E>(&self, mut read: impl FnMut(&Shard) -> Result<T, E>) -> Result<Vec<T>, E> {
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        shards.iter().map(|shard| shard.read(&mut read)).collect()
+    }
+
+    /// This broker leads a partition of `__consumer_offsets` now: replays it, and then coordinates its groups.
+    pub(crate) fn load(self: &Arc<Self>, partition: Arc<Partition>) {
+        let index = partition.index();
+        let shard = HostedShard::new(
+            partition,
+            self.settings.clone(),
+            self.environment.clone(),
+            self.rescheduled.clone(),
+        );
+        let shard = Arc::new(shard);
+        self.shards.write().insert(index, shard.clone());
+        loading::start(&self.environment, shard);
+    }
+
+    /// This broker no longer leads a partition of `__consumer_offsets`.
+    pub(crate) fn unload(&self, index: i32) {
+        if let Some(shard) = self.shards.write().remove(&index) {
+            shard.unload();
+        }
+    }
+
+    /// Topics are gone: the offsets of all groups in them are removed.
+    pub(crate) fn topics_deleted(&self, topics: &[(Uuid, &str)]) {
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        shards.iter().for_each(|shard| shard.topics_deleted(topics));
+    }
+
+    /// Runs the shards' timers for ever.
+    pub(crate) async fn run_timers(self: Arc<Self>) {
+        timers::run(&self).await;
+    }
+
+    fn shard(&self, index: i32) -> Option<Arc<HostedShard>> {
+        self.shards.read().get(&index).cloned()
+    }
+
+    /// A shard that coordinates nothing knows how each request is refused.
+    fn not_here<'a>(
+        &self,
+        caller: &Caller<'_>,
+        input: impl FnOnce(&mut Shard, &ShardContext<'_>) -> Step<'a>,
+    ) -> GroupResponse {
+        let context = caller.shard_context(klamm_coordinator::RequestId(0));
+        let step = input(&mut Shard::new(self.settings.clone()), &context);
+        let answer = step.answers.into_iter().next();
+        answer.expect("a shard that is not active answers at once").response
+    }
+}
+
+impl<'c> Caller<'c> {
+    fn shard_context(&self, request: klamm_coordinator::RequestId) -> ShardContext<'c> {
+        ShardContext {
+            request,
+            api_version: self.api_version,
+            client_id: self.client_id,
+            client_host: self.client_host,
+            now_ms: self.now_ms,
+        }
+    }
+}

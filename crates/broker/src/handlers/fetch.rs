@@ -1,0 +1,235 @@
+//! Fetch v4–18 for consumers: records from many partitions, with incremental sessions (KIP-227) and long polling.
+//!
+//! Records are not read here. The answer names slices of the log's files, and the connection sends them from the page cache.
+//! The first partition that has records yields at least one whole batch, however small the limits are (KIP-74).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use klamm_net::FileSlice;
+use klamm_protocol::messages::fetch_request::FetchRequest;
+use klamm_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use klamm_protocol::{ErrorCode, Reader, Records};
+use klamm_replica::{FetchPlan, PartitionAnswer, PartitionKey, SessionRequest, TopicKey, Wanted};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::broker::Broker;
+use crate::partition::{FetchedPartition, Isolation, Partition, Waiting};
+use crate::request::{Fault, HandlerResult, Outcome, RequestContext, Responder, Response};
+
+/// From this version on topics are named by id.
+const TOPIC_IDS_SINCE: i16 = 13;
+/// From this version on requests have sessions; older ones are served without.
+const SESSIONS_SINCE: i16 = 7;
+
+pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
+    let request: FetchRequest<'_> = context.decode(&mut body)?;
+    let limits = Limits::new(context.broker, &request);
+    let plan = match plan(context, request) {
+        Ok(plan) => plan,
+        Err(error_code) => return context.respond(&FetchResponse { error_code, ..FetchResponse::default() }),
+    };
+    let fetch = Fetch { broker: context.broker.clone(), responder: context.responder(), plan, limits };
+    let fetched = fetch.read();
+    if fetch.is_complete(&fetched) {
+        return Ok(Outcome::Respond(fetch.answer(fetched)?));
+    }
+    Ok(Outcome::Later(Box::pin(fetch.wait())))
+}
+
+/// What the request limits the answer to.
+struct Limits {
+    isolation: Isolation,
+    min_bytes: usize,
+    max_bytes: usize,
+    deadline: Instant,
+    may_wait: bool,
+}
+
+impl Limits {
+    fn new(broker: &Broker, request: &FetchRequest<'_>) -> Self {
+        let wait_ms = request.max_wait_ms.max(0) as u64;
+        let max_bytes = request.max_bytes.min(broker.config().fetch_max_bytes).max(0) as usize;
+        Self {
+            isolation: Isolation::from_wire(request.isolation_level),
+            min_bytes: (request.min_bytes.max(0) as usize).min(max_bytes),
+            max_bytes,
+            deadline: Instant::now() + Duration::from_millis(wait_ms),
+            may_wait: wait_ms > 0,
+        }
+    }
+}
+
+/// Lets the session cache decide which partitions are served.
+fn plan(context: &RequestContext<'_>, request: FetchRequest<'_>) -> Result<FetchPlan, ErrorCode> {
+    let by_id = context.version >= TOPIC_IDS_SINCE;
+    let key = |id, name: &str, partition| {
+        let topic = if by_id { TopicKey::Id(id) } else { TopicKey::Name(name.into()) };
+        PartitionKey { topic, partition }
+    };
+    let mut partitions = Vec::new();
+    for topic in &request.topics {
+        for partition in &topic.partitions {
+            let wanted = Wanted {
+                fetch_offset: partition.fetch_offset,
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: partition.current_leader_epoch,
+                last_fetched_epoch: partition.last_fetched_epoch,
+                log_start_offset: partition.log_start_offset,
+                high_watermark: partition.high_watermark,
+            };
+            partitions.push((key(topic.topic_id, &topic.topic, partition.partition), wanted));
+        }
+    }
+    let gone = request.forgotten_topics_data.iter();
+    let forgotten = gone
+        .flat_map(|topic| topic.partitions.iter().map(|index| key(topic.topic_id, &topic.topic, *index)))
+        .collect();
+    let has_session = context.version >= SESSIONS_SINCE;
+    let request = SessionRequest {
+        session_id: if has_session { request.session_id } else { 0 },
+        session_epoch: if has_session { request.session_epoch } else { -1 },
+        privileged: false,
+        by_id,
+        partitions,
+        forgotten,
+    };
+    context.broker.fetch_sessions().begin(request, context.broker.random_u32(), context.now_ms)
+}
+
+/// One fetch on its way: which partitions, within which limits, for whom.
+struct Fetch {
+    broker: Arc<Broker>,
+    responder: Responder,
+    plan: FetchPlan,
+    limits: Limits,
+}
+
+/// What the partitions of a plan gave, in its order.
+struct Fetched {
+    partitions: Vec<FetchedPartition>,
+    bytes: usize,
+    is_urgent: bool,
+}
+
+impl Fetch {
+    /// Asks every partition once.
+    fn read(&self) -> Fetched {
+        let mut fetched = Fetched {
+            partitions: Vec::with_capacity(self.plan.partitions.len()),
+            bytes: 0,
+            is_urgent: false,
+        };
+        for (key, wanted) in &self.plan.partitions {
+            let room = self.limits.max_bytes.saturating_sub(fetched.bytes);
+            let max_bytes = room.min(wanted.max_bytes.max(0) as usize);
+            let first = fetched.bytes == 0;
+            let partition = match self.find(key) {
+                Ok(partition) => partition.fetch(wanted, max_bytes, first, self.limits.isolation),
+                Err(error_code) => FetchedPartition::failed(error_code),
+            };
+            fetched.bytes += partition.record_bytes();
+            fetched.is_urgent |= partition.is_urgent();
+            fetched.partitions.push(partition);
+        }
+        fetched
+    }
+
+    fn find(&self, key: &PartitionKey) -> Result<Arc<Partition>, ErrorCode> {
+        let hosted = self.broker.hosted();
+        let topic = match &key.topic {
+            TopicKey::Id(id) => hosted.by_id(*id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?,
+            TopicKey::Name(name) => hosted.by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?,
+        };
+        topic.partition(key.partition).cloned().ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    }
+
+    fn is_complete(&self, fetched: &Fetched) -> bool {
+        !self.limits.may_wait
+            || fetched.is_urgent
+            || fetched.bytes >= self.limits.min_bytes
+            || self.plan.partitions.is_empty()
+    }
+
+    /// Waits for enough bytes, for an error, or for the request's time to pass.
+    async fn wait(self) -> Result<Response, Fault> {
+        let woken = Arc::new(Notify::new());
+        loop {
+            let places = self.register(&woken);
+            let fetched = self.read();
+            if self.is_complete(&fetched) || Instant::now() >= self.limits.deadline {
+                return self.answer(fetched);
+            }
+            let _ = timeout_at(self.limits.deadline, woken.notified()).await;
+            drop(places);
+        }
+    }
+
+    /// Has `woken` notified when a partition has more than was asked for.
+    fn register(&self, woken: &Arc<Notify>) -> Vec<Waiting> {
+        let partitions = self.plan.partitions.iter();
+        partitions
+            .filter_map(|(key, wanted)| Some(self.find(key).ok()?.wake_beyond(wanted.fetch_offset, woken)))
+            .collect()
+    }
+
+    /// The frame: of a session only what is new, of anything else all.
+    fn answer(&self, fetched: Fetched) -> Result<Response, Fault> {
+        let notes: Vec<PartitionAnswer> = fetched.partitions.iter().map(FetchedPartition::note).collect();
+        let is_sent = self.broker.fetch_sessions().finish(&self.plan, &notes);
+        let mut slices = Vec::new();
+        let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
+        let answers = self.plan.partitions.iter().zip(fetched.partitions).zip(is_sent);
+        for (((key, _), partition), _) in answers.filter(|(_, sent)| *sent) {
+            let data = partition_data(key.partition, partition, &mut slices);
+            match responses.last_mut() {
+                Some(topic) if is_topic(topic, &key.topic) => topic.partitions.push(data),
+                _ => responses.push(topic_response(&key.topic, data)),
+            }
+        }
+        let session_id = self.plan.session_id();
+        let response = FetchResponse { session_id, responses, ..FetchResponse::default() };
+        self.responder.encode_with_slices(&response, slices)
+    }
+}
+
+fn is_topic(response: &FetchableTopicResponse<'_>, key: &TopicKey) -> bool {
+    match key {
+        TopicKey::Id(id) => response.topic_id == *id,
+        TopicKey::Name(name) => *response.topic == **name,
+    }
+}
+
+fn topic_response(key: &TopicKey, data: PartitionData<'static>) -> FetchableTopicResponse<'static> {
+    let partitions = vec![data];
+    match key {
+        TopicKey::Id(topic_id) => {
+            FetchableTopicResponse { topic_id: *topic_id, partitions, ..Default::default() }
+        }
+        TopicKey::Name(name) => {
+            FetchableTopicResponse { topic: name.to_string().into(), partitions, ..Default::default() }
+        }
+    }
+}
+
+fn partition_data(
+    index: i32,
+    fetched: FetchedPartition,
+    slices: &mut Vec<FileSlice>,
+) -> PartitionData<'static> {
+    let length = fetched.record_bytes();
+    slices.extend(fetched.slice);
+    PartitionData {
+        partition_index: index,
+        error_code: fetched.error_code,
+        high_watermark: fetched.high_watermark,
+        last_stable_offset: fetched.last_stable_offset,
+        log_start_offset: fetched.log_start_offset,
+        aborted_transactions: fetched.aborted_transactions,
+        current_leader: fetched.current_leader.unwrap_or_default(),
+        diverging_epoch: fetched.diverging_epoch.unwrap_or_default(),
+        records: Some(Records::External(length)),
+        ..PartitionData::default()
+    }
+}

@@ -1,0 +1,156 @@
+//! ListOffsets v1–11: the offset that belongs to a time, or to one of the special times below zero.
+
+use std::collections::HashSet;
+
+use klamm_log::Log;
+use klamm_protocol::messages::ListOffsetsRequest;
+use klamm_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use klamm_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsResponse, ListOffsetsTopicResponse,
+};
+use klamm_protocol::{ErrorCode, Reader};
+
+use crate::partition::{Isolation, Partition};
+use crate::request::{HandlerResult, RequestContext};
+
+/// A special time, and the first version that knows it.
+struct Special {
+    timestamp: i64,
+    since: i16,
+    find: fn(&Log, Isolation) -> Result<Found, ErrorCode>,
+}
+
+const SPECIALS: &[Special] = &[
+    Special { timestamp: -1, since: 0, find: latest },
+    Special { timestamp: -2, since: 0, find: earliest },
+    Special { timestamp: -3, since: 7, find: max_timestamp },
+    Special { timestamp: -4, since: 8, find: earliest },
+    Special { timestamp: -5, since: 9, find: nothing_tiered },
+    Special { timestamp: -6, since: 11, find: nothing_tiered },
+];
+
+/// An offset with its time and leader epoch, each −1 where it has none.
+struct Found {
+    timestamp: i64,
+    offset: i64,
+    leader_epoch: i32,
+}
+
+impl Found {
+    const NONE: Self = Self { timestamp: -1, offset: -1, leader_epoch: -1 };
+}
+
+pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
+    let request: ListOffsetsRequest<'_> = context.decode(&mut body)?;
+    let isolation = Isolation::from_wire(request.isolation_level);
+    let hosted = context.broker.hosted();
+    let duplicates = duplicates(&request);
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|asked| {
+            let found = if duplicates.contains(&(&*topic.name, asked.partition_index)) {
+                Err(ErrorCode::INVALID_REQUEST)
+            } else {
+                let partition = hosted.partition(&topic.name, asked.partition_index);
+                let partition = partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+                partition.and_then(|partition| find(partition, asked, isolation, context.version))
+            };
+            answer(asked.partition_index, found)
+        });
+        ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions.collect() }
+    });
+    let topics = topics.collect();
+    context.respond(&ListOffsetsResponse { topics, ..ListOffsetsResponse::default() })
+}
+
+/// Partitions that the request names more than once.
+fn duplicates<'r>(request: &'r ListOffsetsRequest<'_>) -> HashSet<(&'r str, i32)> {
+    let mut seen = HashSet::new();
+    let all = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| (&*topic.name, partition.partition_index)));
+    all.filter(|partition| !seen.insert(*partition)).collect()
+}
+
+fn find(
+    partition: &Partition,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+    version: i16,
+) -> Result<Found, ErrorCode> {
+    partition.check_leader(asked.current_leader_epoch)?;
+    let log = partition.log();
+    if asked.timestamp >= 0 {
+        return at_time(&log, asked.timestamp, isolation);
+    }
+    let special =
+        SPECIALS.iter().find(|special| special.timestamp == asked.timestamp && special.since <= version);
+    let special = special.ok_or(ErrorCode::UNSUPPORTED_VERSION)?;
+    (special.find)(&log, isolation)
+}
+
+/// The end of what a consumer may see.
+fn visible_end(log: &Log, isolation: Isolation) -> i64 {
+    match isolation {
+        Isolation::ReadUncommitted => log.high_watermark(),
+        Isolation::ReadCommitted => log.last_stable_offset(),
+    }
+}
+
+fn latest(log: &Log, isolation: Isolation) -> Result<Found, ErrorCode> {
+    let leader_epoch = log.latest_epoch().unwrap_or(-1);
+    Ok(Found { timestamp: -1, offset: visible_end(log, isolation), leader_epoch })
+}
+
+fn earliest(log: &Log, _: Isolation) -> Result<Found, ErrorCode> {
+    let leader_epoch = log.earliest_epoch().unwrap_or(-1);
+    Ok(Found { timestamp: -1, offset: log.log_start_offset(), leader_epoch })
+}
+
+fn max_timestamp(log: &Log, isolation: Isolation) -> Result<Found, ErrorCode> {
+    let found = log.max_timestamp_record();
+    visible(log, found, isolation)
+}
+
+/// There is no tiered storage, so nothing is in it.
+fn nothing_tiered(_: &Log, _: Isolation) -> Result<Found, ErrorCode> {
+    Ok(Found::NONE)
+}
+
+fn at_time(log: &Log, timestamp: i64, isolation: Isolation) -> Result<Found, ErrorCode> {
+    let found = log.offset_for_timestamp(timestamp);
+    visible(log, found, isolation)
+}
+
+fn visible(
+    log: &Log,
+    found: Result<Option<klamm_log::RecordPosition>, klamm_log::StorageError>,
+    isolation: Isolation,
+) -> Result<Found, ErrorCode> {
+    match found {
+        Ok(Some(at)) if at.offset < visible_end(log, isolation) => Ok(Found {
+            timestamp: at.timestamp,
+            offset: at.offset,
+            leader_epoch: at.leader_epoch.unwrap_or(-1),
+        }),
+        Ok(_) => Ok(Found::NONE),
+        Err(error) => {
+            tracing::error!("a look-up by time failed: {error}");
+            Err(ErrorCode::KAFKA_STORAGE_ERROR)
+        }
+    }
+}
+
+fn answer(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
+    let (error_code, found) = match found {
+        Ok(found) => (ErrorCode::NONE, found),
+        Err(error_code) => (error_code, Found::NONE),
+    };
+    ListOffsetsPartitionResponse {
+        partition_index,
+        error_code,
+        timestamp: found.timestamp,
+        offset: found.offset,
+        leader_epoch: found.leader_epoch,
+    }
+}

@@ -1,0 +1,241 @@
+//! Produce v3–13: appends record batches. v3 is the first with batches of format v2; v13 names topics by id.
+//!
+//! Partitions are answered in the order in which they are asked for; one that fails does not keep the others from being
+//! appended. With acks=0 there is no answer, and a failure closes the connection, because nothing else can tell the client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use klamm_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use klamm_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse,
+    TopicProduceResponse,
+};
+use klamm_protocol::{ErrorCode, Reader};
+use klamm_records::{AcceptedBatch, ProduceError, RecordError, RefusedRecord, validate_produce};
+use tokio::time::Instant;
+
+use crate::internal_topics;
+use crate::partition::{Acks, AppendError, Appended, HostedTopic, Partition};
+use crate::request::{Fault, HandlerResult, Outcome, RequestContext};
+
+/// From this version on zstd is allowed.
+const ZSTD_SINCE: i16 = 7;
+/// From this version on topics are named by id.
+const TOPIC_IDS_SINCE: i16 = 13;
+/// The client id with which tools may write internal topics.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
+    let request: ProduceRequest<'_> = context.decode(&mut body)?;
+    let acks = Acks::from_wire(request.acks);
+    let mut produce = Produce { context, acks, waits: Vec::new(), first_error: None };
+    let responses =
+        request.topic_data.iter().enumerate().map(|(at, topic)| produce.topic(at, topic)).collect();
+    let Produce { waits, first_error, .. } = produce;
+    let response = ProduceResponse { responses, ..ProduceResponse::default() };
+    if acks == Ok(Acks::None) {
+        return match first_error {
+            None => Ok(Outcome::Silent),
+            Some(error) => Err(Fault::Unacknowledged(error)),
+        };
+    }
+    if waits.is_empty() {
+        return context.respond(&response);
+    }
+    let timeout = Duration::from_millis(request.timeout_ms.max(0) as u64);
+    let deadline = Instant::now() + timeout;
+    context.respond_later(async move { Ok(finish(response, waits, deadline).await) })
+}
+
+/// An append whose answer waits until its records are committed.
+struct CommitWait {
+    topic_at: usize,
+    partition_at: usize,
+    partition: Arc<Partition>,
+    appended: Appended,
+}
+
+/// Fills in what became of the appends that had to wait.
+async fn finish(
+    mut response: ProduceResponse<'static>,
+    waits: Vec<CommitWait>,
+    deadline: Instant,
+) -> ProduceResponse<'static> {
+    for wait in waits {
+        if let Err(error_code) = wait.partition.committed(&wait.appended, deadline).await {
+            let answer = &mut response.responses[wait.topic_at].partition_responses[wait.partition_at];
+            *answer = PartitionProduceResponse {
+                index: answer.index,
+                error_code,
+                base_offset: -1,
+                ..Default::default()
+            };
+        }
+    }
+    response
+}
+
+struct Produce<'p> {
+    context: &'p RequestContext<'p>,
+    acks: Result<Acks, ErrorCode>,
+    waits: Vec<CommitWait>,
+    first_error: Option<String>,
+}
+
+/// Why a partition's records were not appended, as the answer tells it.
+struct Refusal {
+    error_code: ErrorCode,
+    message: Option<String>,
+    records: Vec<BatchIndexAndErrorMessage<'static>>,
+    leader: Option<LeaderIdAndEpoch>,
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(error_code: ErrorCode) -> Self {
+        Self { error_code, message: None, records: Vec::new(), leader: None }
+    }
+}
+
+impl Produce<'_> {
+    fn topic(&mut self, topic_at: usize, data: &TopicProduceData<'_>) -> TopicProduceResponse<'static> {
+        let topic = self.find(data);
+        let mut partition_responses = Vec::with_capacity(data.partition_data.len());
+        for (partition_at, partition_data) in data.partition_data.iter().enumerate() {
+            let outcome = match &topic {
+                Ok(topic) => self.append(topic, partition_data),
+                Err(error_code) => Err(Refusal::from(*error_code)),
+            };
+            partition_responses.push(match outcome {
+                Ok((partition, appended)) => {
+                    let answer = success(partition_data.index, &appended);
+                    if !appended.is_committed() {
+                        self.waits.push(CommitWait { topic_at, partition_at, partition, appended });
+                    }
+                    answer
+                }
+                Err(refusal) => self.refuse(partition_data.index, refusal),
+            });
+        }
+        TopicProduceResponse {
+            name: data.name.clone().into_owned().into(),
+            topic_id: data.topic_id,
+            partition_responses,
+        }
+    }
+
+    fn find(&self, data: &TopicProduceData<'_>) -> Result<Arc<HostedTopic>, ErrorCode> {
+        self.acks?;
+        let hosted = self.context.broker.hosted();
+        let topic = if self.context.version >= TOPIC_IDS_SINCE {
+            hosted.by_id(data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?
+        } else {
+            hosted.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?
+        };
+        if internal_topics::is_internal(topic.name()) && self.context.client_id != ADMIN_CLIENT_ID {
+            return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
+        }
+        Ok(topic.clone())
+    }
+
+    fn append(
+        &self,
+        topic: &HostedTopic,
+        data: &PartitionProduceData<'_>,
+    ) -> Result<(Arc<Partition>, Appended), Refusal> {
+        let partition = topic.partition(data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let records = data.records.as_ref().and_then(|records| records.as_bytes());
+        let records = records.ok_or(ErrorCode::INVALID_RECORD)?;
+        let mut rules = partition.produce_rules(self.context.now_ms);
+        rules.zstd_allowed = self.context.version >= ZSTD_SINCE;
+        let batch = validate_produce(records, &rules).map_err(Refusal::invalid)?;
+        let appended = self.append_batch(partition, batch)?;
+        Ok((partition.clone(), appended))
+    }
+
+    fn append_batch(
+        &self,
+        partition: &Arc<Partition>,
+        batch: AcceptedBatch<'_>,
+    ) -> Result<Appended, Refusal> {
+        if batch.header().attributes.is_transactional() {
+            return Err(Refusal {
+                message: Some("records of transactions are not served yet".into()),
+                ..ErrorCode::INVALID_TXN_STATE.into()
+            });
+        }
+        let acks = self.acks?;
+        partition.append(batch, acks, self.context.now_ms).map_err(Refusal::not_appended)
+    }
+
+    fn refuse(&mut self, index: i32, refusal: Refusal) -> PartitionProduceResponse<'static> {
+        if self.first_error.is_none() {
+            let reason = refusal.message.clone().unwrap_or_else(|| refusal.error_code.to_string());
+            self.first_error = Some(format!("partition {index}: {reason}"));
+        }
+        PartitionProduceResponse {
+            index,
+            error_code: refusal.error_code,
+            base_offset: -1,
+            record_errors: refusal.records,
+            error_message: refusal.message.map(Into::into),
+            current_leader: refusal.leader.unwrap_or_default(),
+            ..PartitionProduceResponse::default()
+        }
+    }
+}
+
+fn success(index: i32, appended: &Appended) -> PartitionProduceResponse<'static> {
+    PartitionProduceResponse {
+        index,
+        base_offset: appended.base_offset,
+        log_append_time_ms: appended.log_append_time_ms,
+        log_start_offset: appended.log_start_offset,
+        ..PartitionProduceResponse::default()
+    }
+}
+
+impl Refusal {
+    fn invalid(error: ProduceError) -> Self {
+        let message = Some(error.to_string());
+        let error_code = match &error {
+            ProduceError::NoBatch
+            | ProduceError::SeveralBatches
+            | ProduceError::OldMagic(_)
+            | ProduceError::Header(_) => ErrorCode::INVALID_RECORD,
+            ProduceError::Corrupt(_) => ErrorCode::CORRUPT_MESSAGE,
+            ProduceError::TooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
+            ProduceError::ZstdNotAllowed => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
+            ProduceError::Records(RecordError::Decompress(_) | RecordError::Ended) => {
+                ErrorCode::UNKNOWN_SERVER_ERROR
+            }
+            ProduceError::Records(_) => ErrorCode::INVALID_RECORD,
+            ProduceError::Refused(records) if records.iter().any(|record| record.reason.is_timestamp()) => {
+                ErrorCode::INVALID_TIMESTAMP
+            }
+            ProduceError::Refused(_) => ErrorCode::INVALID_RECORD,
+        };
+        let records = match &error {
+            ProduceError::Refused(records) => records.iter().map(record_error).collect(),
+            _ => Vec::new(),
+        };
+        Self { error_code, message, records, leader: None }
+    }
+
+    fn not_appended(error: AppendError) -> Self {
+        let leader = match error {
+            AppendError::NotLeader { leader_id, leader_epoch } => {
+                Some(LeaderIdAndEpoch { leader_id, leader_epoch })
+            }
+            _ => None,
+        };
+        Self { error_code: error.error_code(), message: Some(error.to_string()), records: Vec::new(), leader }
+    }
+}
+
+fn record_error(record: &RefusedRecord) -> BatchIndexAndErrorMessage<'static> {
+    BatchIndexAndErrorMessage {
+        batch_index: record.index,
+        batch_index_error_message: Some(record.to_string().into()),
+    }
+}

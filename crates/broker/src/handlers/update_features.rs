@@ -1,0 +1,13 @@
+//! UpdateFeatures v0–2: raises or lowers finalized feature levels.
+
+use klamm_protocol::Reader;
+use klamm_protocol::messages::UpdateFeaturesRequest;
+
+use crate::request::{HandlerResult, RequestContext};
+
+pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
+    let request: UpdateFeaturesRequest<'_> = context.decode(&mut body)?;
+    let request = request.into_static();
+    let kraft_version = context.broker.controller().kraft_version();
+    context.decide(move |controller, _| controller.update_features(&request, kraft_version))
+}

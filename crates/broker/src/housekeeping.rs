@@ -1,0 +1,113 @@
+//! What has to be done now and then: retention, flushes by time, checkpoints, forgetting producers, removing files.
+//!
+//! All of it waits on the disk, and so runs on helper threads, one piece of work at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::environment::Place;
+
+/// How often files whose deletion is due are looked for, and segments that are due for a flush by time.
+const SWEEP_MS: i64 = 1000;
+
+/// A chore: how long to wait for the next one, and what it does.
+struct Chore {
+    name: &'static str,
+    interval_ms: fn(&Broker) -> i64,
+    first_delay_ms: fn(&Broker) -> i64,
+    work: fn(&Broker),
+}
+
+const CHORES: &[Chore] = &[
+    Chore {
+        name: "retention",
+        interval_ms: |broker| broker.config().log_retention_check_interval_ms,
+        first_delay_ms: |broker| broker.config().log_initial_task_delay_ms,
+        work: delete_old_segments,
+    },
+    Chore {
+        name: "recovery point checkpoint",
+        interval_ms: |broker| i64::from(broker.config().log_flush_offset_checkpoint_interval_ms),
+        first_delay_ms: |broker| broker.config().log_initial_task_delay_ms,
+        work: checkpoint_offsets,
+    },
+    Chore {
+        name: "high watermark checkpoint",
+        interval_ms: |broker| broker.config().replica_high_watermark_checkpoint_interval_ms,
+        first_delay_ms: |broker| broker.config().replica_high_watermark_checkpoint_interval_ms,
+        work: checkpoint_high_watermarks,
+    },
+    Chore {
+        name: "producer expiration",
+        interval_ms: |broker| i64::from(broker.config().producer_id_expiration_check_interval_ms),
+        first_delay_ms: |broker| i64::from(broker.config().producer_id_expiration_check_interval_ms),
+        work: forget_producers,
+    },
+    Chore { name: "sweep", interval_ms: |_| SWEEP_MS, first_delay_ms: |_| SWEEP_MS, work: sweep },
+];
+
+/// Starts all chores.
+pub(crate) fn start(broker: &Arc<Broker>) {
+    for chore in CHORES {
+        let broker = broker.clone();
+        broker.clone().environment().spawn(Place::Control, move || run(broker, chore));
+    }
+}
+
+async fn run(broker: Arc<Broker>, chore: &'static Chore) {
+    let mut wait_ms = (chore.first_delay_ms)(&broker);
+    loop {
+        tokio::time::sleep(Duration::from_millis(wait_ms.max(1) as u64)).await;
+        let worker = broker.clone();
+        if broker.environment().blocking(move || (chore.work)(&worker)).await.is_err() {
+            return tracing::debug!("no more {}: the broker is stopping", chore.name);
+        }
+        wait_ms = (chore.interval_ms)(&broker);
+    }
+}
+
+fn delete_old_segments(broker: &Broker) {
+    let now_ms = broker.environment().clock.now_ms();
+    for partition in broker.hosted().partitions() {
+        match partition.log().delete_old_segments(now_ms) {
+            Ok(deleted) if deleted.count > 0 => tracing::info!(
+                "{}-{}: {} old segments of {} bytes deleted, the log begins at {} now",
+                partition.topic(),
+                partition.index(),
+                deleted.count,
+                deleted.bytes,
+                deleted.log_start_offset,
+            ),
+            Ok(_) => {}
+            Err(error) => broker.note_storage_error(&error),
+        }
+    }
+}
+
+fn checkpoint_offsets(broker: &Broker) {
+    if let Err(error) = broker.log_dirs().checkpoint_offsets() {
+        broker.note_storage_error(&error);
+    }
+}
+
+fn checkpoint_high_watermarks(broker: &Broker) {
+    if let Err(error) = broker.log_dirs().checkpoint_high_watermarks() {
+        broker.note_storage_error(&error);
+    }
+}
+
+fn forget_producers(broker: &Broker) {
+    let now_ms = broker.environment().clock.now_ms();
+    broker.hosted().partitions().for_each(|partition| partition.log().remove_expired_producers(now_ms));
+}
+
+fn sweep(broker: &Broker) {
+    let now_ms = broker.environment().clock.now_ms();
+    if let Err(error) = broker.log_dirs().remove_deleted(now_ms) {
+        broker.note_storage_error(&error);
+    }
+    for partition in broker.hosted().partitions() {
+        partition.flush_if_due(now_ms);
+    }
+}

@@ -1,0 +1,36 @@
+//! Every bound of the broker that is not a Kafka setting, and what happens at it.
+
+/// Requests of one connection that may wait for their answers at the same time. At the bound the connection is not read
+/// further until the oldest is answered, and TCP holds the peer back.
+pub(crate) const REQUESTS_IN_FLIGHT_MAX: usize = 128;
+
+/// Bytes of answers that may wait in memory for a slow peer. At the bound the connection's requests are not handled until
+/// some of them have left.
+pub(crate) const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Free receive buffers kept by each worker. Beyond the bound a buffer is freed when its connection has no use for it.
+pub(crate) const FREE_BUFFER_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Threads for work that waits on the disk: flushes, deletions, loading, cold reads. At the bound such work queues.
+pub(crate) const BLOCKING_THREADS_MAX: usize = 16;
+
+/// How long a blocking thread without work is kept.
+pub(crate) const BLOCKING_THREAD_IDLE_MS: u64 = 5_000;
+
+/// How long a connection that is being shut down may take to receive the answers that are ready.
+pub(crate) const SHUTDOWN_GRACE_MS: u64 = 300;
+
+/// Pause after an `accept` that failed, so that running out of descriptors does not spin.
+pub(crate) const ACCEPT_RETRY_MS: u64 = 50;
+
+/// Files of inactive segments that are kept open. Beyond the bound the one that was used least recently is closed.
+pub(crate) const OPEN_FILES_MAX: usize = 4096;
+
+/// Threads that load partitions on start, and close them on stop.
+pub(crate) const LOAD_THREADS_MAX: usize = 8;
+
+/// Leader elections that one balancing step makes. What is left waits for the next.
+pub(crate) const ELECTIONS_PER_STEP_MAX: usize = 1000;
+
+/// How long a stopping broker waits for its leaderships to be moved. After that it stops all the same.
+pub(crate) const CONTROLLED_SHUTDOWN_MS_MAX: u64 = 400;

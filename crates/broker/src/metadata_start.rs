@@ -1,0 +1,169 @@
+//! From a folder to a running metadata quorum: formatting, the latest snapshot, the log behind it, and the machine on top.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use klamm_config::{BrokerConfig, NodeConfig};
+use klamm_log::LogConfig;
+use klamm_log::disk::Disk;
+use klamm_metadata::log_batch::{BatchContents, LogBatch};
+use klamm_metadata::snapshot::{QuorumRecords, Snapshot, SnapshotId};
+use klamm_metadata::{ControlRecord, MetadataImage, MetadataRecord, MetadataVersion, Provenance};
+use klamm_protocol::Uuid;
+use klamm_quorum::{
+    Output, Quorum, QuorumConfig, QuorumStart, ReplicaKey, VoterEndpoint, VoterNode, VoterSet,
+};
+
+use crate::controller::{DriverError, MetadataLog};
+use crate::environment::Environment;
+
+/// The levels of `kraft.version` that this node supports.
+const KRAFT_VERSIONS: (i16, i16) = (0, 1);
+
+/// What the folder holds, and the quorum that runs on it.
+pub(crate) struct Metadata {
+    pub(crate) quorum: Quorum,
+    pub(crate) outputs: Vec<Output>,
+    /// The image of the latest snapshot.
+    pub(crate) image: MetadataImage,
+    /// The batches behind it.
+    pub(crate) batches: Vec<LogBatch>,
+    /// What a cluster without records begins with.
+    pub(crate) bootstrap: Vec<MetadataRecord<'static>>,
+}
+
+/// Writes the snapshot that a new cluster begins with: a static quorum where the settings name voters, else one whose only
+/// voter, this node, stands in the log.
+pub(crate) fn format(
+    disk: &dyn Disk,
+    dir: &Path,
+    directory_id: Uuid,
+    node: &NodeConfig,
+    now_ms: i64,
+) -> Result<(), DriverError> {
+    let version = MetadataVersion::LATEST;
+    let quorum = if node.voters.is_empty() {
+        let voters = VoterSet::new([local_voter(node, directory_id)]);
+        QuorumRecords { kraft_version: 1, voters: Some(voters.to_record()) }
+    } else {
+        QuorumRecords::default()
+    };
+    let snapshot = Snapshot::bootstrap(version, now_ms, quorum);
+    let bytes = snapshot.encode(SnapshotId::BOOTSTRAP, now_ms, version)?;
+    Ok(crate::controller::format(disk, dir, &bytes)?)
+}
+
+/// Reads the folder and starts the quorum.
+pub(crate) fn open(
+    environment: &Environment,
+    log: &MetadataLog,
+    node: &NodeConfig,
+    broker: &BrokerConfig,
+    directory_id: Uuid,
+) -> Result<Metadata, DriverError> {
+    let snapshots = log.snapshots()?;
+    let bootstrap = match snapshots.first() {
+        Some(&SnapshotId::BOOTSTRAP) => log.load_snapshot(SnapshotId::BOOTSTRAP)?.records,
+        _ => Snapshot::bootstrap(MetadataVersion::LATEST, 0, QuorumRecords::default()).records,
+    };
+    let latest = snapshots.last().copied().unwrap_or(SnapshotId::BOOTSTRAP);
+    let (image, quorum_records) = load(log, &snapshots, latest)?;
+    let batches = log.batches_from(latest.end_offset.max(log.log().log_start_offset()))?;
+    let mut start = QuorumStart {
+        election: log.load_election_state()?,
+        log: log.state()?,
+        kraft_version: quorum_records.kraft_version,
+        voters: configured_voters(node),
+        voters_offset: -1,
+    };
+    if let Some(record) = &quorum_records.voters {
+        start.voters = VoterSet::from_record(record);
+    }
+    batches.iter().for_each(|batch| note_control_records(batch, &mut start));
+    let config = QuorumConfig {
+        local: local_voter(node, directory_id),
+        election_timeout_ms: i64::from(broker.controller_quorum_election_timeout_ms),
+        election_backoff_ms_max: i64::from(broker.controller_quorum_election_backoff_max_ms),
+        fetch_timeout_ms: i64::from(broker.controller_quorum_fetch_timeout_ms),
+        request_timeout_ms: i64::from(broker.controller_quorum_request_timeout_ms),
+        retry_backoff_ms: i64::from(broker.controller_quorum_retry_backoff_ms),
+        seed: environment.random.next_u128() as u64,
+    };
+    let (quorum, outputs) = Quorum::open(config, start, environment.clock.now_ms());
+    Ok(Metadata { quorum, outputs, image, batches, bootstrap })
+}
+
+/// The image of a snapshot. The formatting snapshot is no part of it: its records come again as the log's first.
+fn load(
+    log: &MetadataLog,
+    snapshots: &[SnapshotId],
+    latest: SnapshotId,
+) -> Result<(MetadataImage, QuorumRecords), DriverError> {
+    if snapshots.is_empty() {
+        return Ok(Default::default());
+    }
+    let snapshot = log.load_snapshot(latest)?;
+    if latest == SnapshotId::BOOTSTRAP {
+        return Ok((MetadataImage::default(), snapshot.quorum));
+    }
+    let provenance = Provenance {
+        last_offset: latest.end_offset - 1,
+        last_epoch: latest.epoch,
+        last_timestamp_ms: snapshot.last_contained_log_timestamp_ms,
+    };
+    Ok((MetadataImage::from_snapshot(&snapshot.records, provenance)?, snapshot.quorum))
+}
+
+fn note_control_records(batch: &LogBatch, start: &mut QuorumStart) {
+    let BatchContents::Control(records) = &batch.contents else { return };
+    for (offset, record) in (batch.base_offset..).zip(records) {
+        match record {
+            ControlRecord::Voters(record) => {
+                start.voters = VoterSet::from_record(record);
+                start.voters_offset = offset;
+            }
+            ControlRecord::KRaftVersion(record) => start.kraft_version = record.kraft_version,
+            _ => {}
+        }
+    }
+}
+
+fn configured_voters(node: &NodeConfig) -> VoterSet {
+    let name = node.controller_listener_names.first().cloned().unwrap_or_default();
+    VoterSet::new(node.voters.iter().map(|voter| VoterNode {
+        key: ReplicaKey::of_id(voter.id),
+        endpoints: vec![VoterEndpoint {
+            name: name.clone(),
+            host: voter.address.host.clone(),
+            port: voter.address.port,
+        }],
+        kraft_versions: KRAFT_VERSIONS,
+    }))
+}
+
+fn local_voter(node: &NodeConfig, directory_id: Uuid) -> VoterNode {
+    let endpoints = node.advertised_controller_listeners.iter().map(|listener| VoterEndpoint {
+        name: listener.name.clone(),
+        host: listener.host.clone().unwrap_or_else(|| "localhost".into()),
+        port: listener.port,
+    });
+    VoterNode {
+        key: ReplicaKey::new(node.node_id, directory_id),
+        endpoints: endpoints.collect(),
+        kraft_versions: KRAFT_VERSIONS,
+    }
+}
+
+/// The settings of the metadata log.
+pub(crate) fn log_config(broker: &BrokerConfig) -> Arc<LogConfig> {
+    let segment_bytes =
+        broker.internal_metadata_log_segment_bytes.unwrap_or(broker.metadata_log_segment_bytes);
+    Arc::new(LogConfig {
+        segment_bytes: segment_bytes.max(0) as u64,
+        segment_ms: broker.metadata_log_segment_ms,
+        retention_ms: -1,
+        retention_bytes: -1,
+        delete: false,
+        ..LogConfig::default()
+    })
+}

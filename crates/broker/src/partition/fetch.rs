@@ -1,0 +1,197 @@
+//! Reading from a partition for Fetch: which slice of which file, and what the answer says beside it.
+
+use std::sync::Arc;
+
+use klamm_log::{ReadError, ReadHint, Slice};
+use klamm_net::FileSlice;
+use klamm_protocol::ErrorCode;
+use klamm_protocol::messages::fetch_response::{AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch};
+use klamm_replica::{PartitionAnswer, Wanted};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::{LogFile, Partition, Waiting};
+
+/// Which records a consumer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// All below the high watermark.
+    ReadUncommitted,
+    /// Those of decided transactions.
+    ReadCommitted,
+}
+
+impl Isolation {
+    pub(crate) fn from_wire(level: i8) -> Self {
+        if level == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+    }
+}
+
+/// What a partition answers to a fetch.
+pub(crate) struct FetchedPartition {
+    pub(crate) error_code: ErrorCode,
+    pub(crate) high_watermark: i64,
+    pub(crate) last_stable_offset: i64,
+    pub(crate) log_start_offset: i64,
+    pub(crate) aborted_transactions: Option<Vec<AbortedTransaction>>,
+    pub(crate) current_leader: Option<LeaderIdAndEpoch>,
+    pub(crate) diverging_epoch: Option<EpochEndOffset>,
+    pub(crate) slice: Option<FileSlice>,
+}
+
+impl FetchedPartition {
+    pub(crate) fn failed(error_code: ErrorCode) -> Self {
+        Self {
+            error_code,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            aborted_transactions: None,
+            current_leader: None,
+            diverging_epoch: None,
+            slice: None,
+        }
+    }
+
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.slice.as_ref().map_or(0, |slice| slice.length)
+    }
+
+    /// True when the answer must not wait for more bytes.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.error_code.is_error() || self.diverging_epoch.is_some()
+    }
+
+    /// What a fetch session remembers of it.
+    pub(crate) fn note(&self) -> PartitionAnswer {
+        PartitionAnswer {
+            high_watermark: self.high_watermark,
+            log_start_offset: self.log_start_offset,
+            has_records: self.slice.is_some(),
+            must_send: self.diverging_epoch.is_some(),
+            is_error: self.error_code.is_error(),
+        }
+    }
+}
+
+/// Where recent reads ended, so that whoever goes on there needs no look-up.
+#[derive(Default)]
+pub(super) struct ReadHints(Mutex<Recent>);
+
+#[derive(Default)]
+struct Recent {
+    hints: [Option<(i64, ReadHint)>; 4],
+    oldest: usize,
+}
+
+impl ReadHints {
+    fn get(&self, offset: i64) -> Option<ReadHint> {
+        let recent = self.0.lock();
+        recent.hints.iter().flatten().find(|(end, _)| *end == offset).map(|(_, hint)| *hint)
+    }
+
+    fn put(&self, slice: &Slice) {
+        let Some(hint) = slice.next else { return };
+        let mut recent = self.0.lock();
+        let Recent { hints, oldest } = &mut *recent;
+        if !hints.iter().flatten().any(|(end, _)| *end == slice.end_offset) {
+            hints[*oldest] = Some((slice.end_offset, hint));
+            *oldest = (*oldest + 1) % hints.len();
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        *self.0.lock() = Recent::default();
+    }
+}
+
+impl Partition {
+    /// Serves a consumer: at most `bytes_max` bytes, but with `min_one_batch` a whole batch if there is one.
+    pub(crate) fn fetch(
+        &self,
+        wanted: &Wanted,
+        bytes_max: usize,
+        min_one_batch: bool,
+        isolation: Isolation,
+    ) -> FetchedPartition {
+        if let Err(error_code) = self.check_leader(wanted.current_leader_epoch) {
+            let leadership = self.leadership();
+            let (leader_id, leader_epoch) = (leadership.leader_id, leadership.leader_epoch);
+            let current_leader = Some(LeaderIdAndEpoch { leader_id, leader_epoch });
+            return FetchedPartition { current_leader, ..FetchedPartition::failed(error_code) };
+        }
+        let log = self.log.load();
+        let mut fetched = FetchedPartition {
+            high_watermark: log.high_watermark(),
+            last_stable_offset: log.last_stable_offset(),
+            log_start_offset: log.log_start_offset(),
+            diverging_epoch: self.diverging_epoch(wanted),
+            ..FetchedPartition::failed(ErrorCode::NONE)
+        };
+        if fetched.diverging_epoch.is_some() {
+            return fetched;
+        }
+        let end_offset = match isolation {
+            Isolation::ReadUncommitted => fetched.high_watermark,
+            Isolation::ReadCommitted => fetched.last_stable_offset,
+        };
+        let hint = self.hints.get(wanted.fetch_offset);
+        match log.read(wanted.fetch_offset, end_offset, bytes_max, min_one_batch, hint) {
+            Ok(slice) => self.take_slice(slice, wanted.fetch_offset, isolation, &mut fetched),
+            Err(error) => fetched.error_code = self.read_error(&error),
+        }
+        fetched
+    }
+
+    fn take_slice(&self, slice: Slice, offset: i64, isolation: Isolation, fetched: &mut FetchedPartition) {
+        if isolation == Isolation::ReadCommitted {
+            match self.log.load().aborted_transactions_in(offset, &slice) {
+                Ok(aborted) => {
+                    fetched.aborted_transactions = Some(aborted.iter().map(aborted_transaction).collect())
+                }
+                Err(error) => {
+                    tracing::error!("{}-{}: {error}", self.topic, self.index);
+                    fetched.error_code = ErrorCode::KAFKA_STORAGE_ERROR;
+                    return;
+                }
+            }
+        }
+        self.hints.put(&slice);
+        fetched.slice = slice.data.map(|data| FileSlice {
+            source: Arc::new(LogFile(data.file)),
+            position: data.position,
+            length: data.length,
+        });
+    }
+
+    fn read_error(&self, error: &ReadError) -> ErrorCode {
+        match error {
+            ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+            ReadError::Storage(error) => {
+                tracing::error!("{}-{} cannot be read: {error}", self.topic, self.index);
+                ErrorCode::KAFKA_STORAGE_ERROR
+            }
+        }
+    }
+
+    /// Where the log of one who has records of an epoch parts from this one (KIP-595), if it does.
+    fn diverging_epoch(&self, wanted: &Wanted) -> Option<EpochEndOffset> {
+        let epoch = wanted.last_fetched_epoch;
+        if epoch < 0 {
+            return None;
+        }
+        let end = self.log.load().end_offset_for_epoch(epoch);
+        let (found, end_offset) = end.map_or((-1, -1), |end| (end.epoch, end.end_offset));
+        (found < epoch || end_offset < wanted.fetch_offset)
+            .then_some(EpochEndOffset { epoch: found, end_offset })
+    }
+
+    /// Has `notify` notified when there is something for a consumer at `offset`.
+    pub(crate) fn wake_beyond(&self, offset: i64, notify: &Arc<Notify>) -> Waiting {
+        self.committed.register(offset + 1, notify)
+    }
+}
+
+fn aborted_transaction(entry: &klamm_log::AbortedTransaction) -> AbortedTransaction {
+    AbortedTransaction { producer_id: entry.producer_id, first_offset: entry.first_offset }
+}

@@ -1,0 +1,216 @@
+//! A partition on this broker: its log, who leads it, and those who wait for it.
+//!
+//! A replica of one: what is appended is committed at once, or, where `flush.messages` says so, once it is on the device.
+//!
+//! Invariants:
+//! - The high watermark is raised before those who wait for it are woken, so whoever wakes sees it.
+//! - Where an append is to be flushed before it is answered, the high watermark passes it only after the flush.
+
+mod append;
+mod fetch;
+mod flush;
+mod hosted;
+mod offset_waiters;
+mod settings;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use arc_swap::{ArcSwap, Guard};
+use klamm_config::TopicConfig;
+use klamm_log::{FileHandle, Log};
+use klamm_net::FileSource;
+use klamm_protocol::{ErrorCode, Uuid};
+use klamm_records::ProduceRules;
+
+pub(crate) use append::{Acks, AppendError, Appended};
+pub(crate) use fetch::{FetchedPartition, Isolation};
+pub(crate) use hosted::{HostedTopic, HostedTopics};
+pub(crate) use offset_waiters::Waiting;
+pub(crate) use settings::PartitionSettings;
+
+use crate::environment::Environment;
+use flush::Flushes;
+use offset_waiters::OffsetWaiters;
+
+/// A partition's replica on this broker.
+pub(crate) struct Partition {
+    topic: Arc<str>,
+    topic_id: Uuid,
+    index: i32,
+    log: ArcSwap<Log>,
+    settings: ArcSwap<PartitionSettings>,
+    leadership: ArcSwap<Leadership>,
+    committed: Arc<OffsetWaiters>,
+    flushes: Flushes,
+    unflushed_since_ms: AtomicI64,
+    hints: fetch::ReadHints,
+    environment: Environment,
+}
+
+/// Who leads a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    /// True when this broker does.
+    pub(crate) is_here: bool,
+    /// The leader's broker id, −1 for none.
+    pub(crate) leader_id: i32,
+    /// The leader's epoch.
+    pub(crate) leader_epoch: i32,
+}
+
+/// What a log could not give.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct LogReadError(#[from] ReadFailure);
+
+#[derive(Debug, thiserror::Error)]
+enum ReadFailure {
+    #[error(transparent)]
+    Log(#[from] klamm_log::ReadError),
+    #[error(transparent)]
+    File(#[from] io::Error),
+}
+
+impl Partition {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        topic_id: Uuid,
+        index: i32,
+        log: Arc<Log>,
+        settings: Arc<PartitionSettings>,
+        environment: Environment,
+    ) -> Self {
+        log.set_config(settings.log.clone());
+        let leadership = Leadership { is_here: false, leader_id: -1, leader_epoch: -1 };
+        Self {
+            topic,
+            topic_id,
+            index,
+            log: ArcSwap::new(log),
+            settings: ArcSwap::new(settings),
+            leadership: ArcSwap::from_pointee(leadership),
+            committed: Arc::default(),
+            flushes: Flushes::default(),
+            unflushed_since_ms: AtomicI64::new(flush::NEVER),
+            hints: fetch::ReadHints::default(),
+            environment,
+        }
+    }
+
+    pub(crate) fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    pub(crate) fn topic_id(&self) -> Uuid {
+        self.topic_id
+    }
+
+    pub(crate) fn index(&self) -> i32 {
+        self.index
+    }
+
+    /// The log.
+    pub(crate) fn log(&self) -> Guard<Arc<Log>> {
+        self.log.load()
+    }
+
+    /// The topic's settings.
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        self.settings.load().topic.clone()
+    }
+
+    /// Replaces the topic's settings.
+    pub(crate) fn set_settings(&self, settings: Arc<PartitionSettings>) {
+        self.log.load().set_config(settings.log.clone());
+        self.settings.store(settings);
+    }
+
+    /// What a produced batch must satisfy.
+    pub(crate) fn produce_rules(&self, now_ms: i64) -> ProduceRules {
+        ProduceRules { now_ms, ..self.settings.load().produce }
+    }
+
+    pub(crate) fn leadership(&self) -> Leadership {
+        **self.leadership.load()
+    }
+
+    /// Follows a change of the leader in the metadata. True when this broker leads it now and did not before.
+    pub(crate) fn set_leadership(&self, new: Leadership) -> bool {
+        let old = self.leadership.swap(Arc::new(new));
+        if new.is_here && old.leader_epoch != new.leader_epoch {
+            let log = self.log.load();
+            log.assign_epoch(new.leader_epoch);
+            // The only replica has committed what it has.
+            log.advance_high_watermark(log.log_end_offset());
+        }
+        if *old != new {
+            self.committed.wake_all();
+        }
+        new.is_here && !old.is_here
+    }
+
+    /// Nobody gets anything from this partition any more: wakes those who wait, so that they notice.
+    pub(crate) fn retire(&self) {
+        let gone = Leadership { is_here: false, ..self.leadership() };
+        self.leadership.store(Arc::new(gone));
+        self.committed.wake_all();
+    }
+
+    /// Puts another log in the place of the present one: a replica that moved to another directory.
+    pub(crate) fn replace_log(&self, log: Arc<Log>) {
+        log.set_config(self.settings.load().log.clone());
+        self.log.store(log);
+        self.hints.clear();
+    }
+
+    pub(crate) fn log_start_offset(&self) -> i64 {
+        self.log.load().log_start_offset()
+    }
+
+    pub(crate) fn high_watermark(&self) -> i64 {
+        self.log.load().high_watermark()
+    }
+
+    /// Checks the leader epoch that a client knows (KIP-320); −1 when it knows none.
+    ///
+    /// # Errors
+    /// `NOT_LEADER_OR_FOLLOWER`, `FENCED_LEADER_EPOCH` or `UNKNOWN_LEADER_EPOCH`.
+    pub(crate) fn check_leader(&self, known_epoch: i32) -> Result<(), ErrorCode> {
+        let leadership = self.leadership();
+        match known_epoch {
+            epoch if epoch >= 0 && epoch < leadership.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            epoch if epoch > leadership.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+            _ if !leadership.is_here => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+            _ => Ok(()),
+        }
+    }
+
+    /// The log's bytes from the batch that holds `offset` on, up to the log end: at least one batch, if there is one.
+    pub(crate) fn read_bytes(&self, offset: i64, bytes_max: usize) -> Result<Vec<u8>, LogReadError> {
+        let read = || {
+            let log = self.log.load();
+            let slice = log.read(offset, i64::MAX, bytes_max, true, None)?;
+            let Some(data) = slice.data else { return Ok(Vec::new()) };
+            let mut bytes = vec![0; data.length];
+            klamm_log::disk::read_exact_at(&*data.file, &mut bytes, data.position)?;
+            Ok(bytes)
+        };
+        read().map_err(|failure: ReadFailure| failure.into())
+    }
+}
+
+/// A log file that answers are sent from.
+struct LogFile(FileHandle);
+
+impl FileSource for LogFile {
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.descriptor()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, position)
+    }
+}

@@ -1,0 +1,332 @@
+//! Makes this broker's partitions follow the metadata: created, led, configured and deleted as it says.
+//!
+//! New partitions are there before the image that tells clients of them is; deleted ones are gone from it before their files are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use klamm_config::{BrokerConfig, TopicConfig};
+use klamm_log::{CreateError, LogDirs, Replica, TopicPartition};
+use klamm_metadata::configs::{ConfigResource, ConfigResourceType};
+use klamm_metadata::{MetadataDelta, MetadataImage, Topic, TopicIdPartition, directory_id};
+use klamm_protocol::Uuid;
+use klamm_protocol::messages::AssignReplicasToDirsRequest;
+use klamm_protocol::messages::assign_replicas_to_dirs_request::{DirectoryData, PartitionData, TopicData};
+
+use crate::broker::Broker;
+use crate::config_rules::values;
+use crate::controller::Publisher;
+use crate::environment::Place;
+use crate::internal_topics::CONSUMER_OFFSETS;
+use crate::partition::{HostedTopics, Leadership, Partition, PartitionSettings};
+
+/// The publisher of a broker.
+pub(crate) struct Replicas {
+    broker: Arc<Broker>,
+}
+
+/// A partition that is to be here.
+struct Wanted {
+    name: Arc<str>,
+    id: TopicIdPartition,
+    directory: Uuid,
+    settings: Arc<PartitionSettings>,
+}
+
+impl Publisher for Replicas {
+    fn publish(
+        &mut self,
+        image: Arc<MetadataImage>,
+        delta: Option<MetadataDelta>,
+    ) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        let delta = delta.unwrap_or_else(|| everything(&image));
+        Box::pin(self.follow(image, delta))
+    }
+}
+
+/// The delta from nothing.
+fn everything(image: &MetadataImage) -> MetadataDelta {
+    let partitions = image.topics.iter().flat_map(|topic| {
+        topic.partitions().map(|(partition, _)| TopicIdPartition { topic_id: topic.id, partition })
+    });
+    MetadataDelta {
+        created_topics: image.topics.iter().map(|topic| topic.id).collect(),
+        changed_partitions: partitions.collect(),
+        configs: image.configs.iter().map(|(resource, _)| resource.clone()).collect(),
+        ..MetadataDelta::default()
+    }
+}
+
+impl Replicas {
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self { broker }
+    }
+
+    async fn follow(&mut self, image: Arc<MetadataImage>, delta: MetadataDelta) {
+        self.follow_configs(&image, &delta.configs);
+        let mut hosted = HostedTopics::clone(&self.broker.hosted());
+        let deleted = self.delete_topics(&mut hosted, &delta.deleted_topics);
+        let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
+        let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
+        self.broker.hosted.store(Arc::new(hosted));
+        self.broker.image.store(image);
+        self.tell_groups(&delta.deleted_topics, coordinating);
+        self.remove_files(deleted).await;
+        self.assign_directories(created);
+    }
+
+    /// Rebuilds the settings that a change touches: the broker's with all topics', or single topics'.
+    fn follow_configs(&self, image: &MetadataImage, changed: &BTreeSet<ConfigResource>) {
+        if changed.iter().any(|resource| resource.kind == ConfigResourceType::Broker) {
+            self.follow_broker_config(image);
+            let hosted = self.broker.hosted();
+            hosted.topics().for_each(|topic| self.configure(image, topic.name(), topic.partitions()));
+            return;
+        }
+        let hosted = self.broker.hosted();
+        for resource in changed.iter().filter(|resource| resource.kind == ConfigResourceType::Topic) {
+            if let Some(topic) = hosted.by_name(&resource.name) {
+                self.configure(image, topic.name(), topic.partitions());
+            }
+        }
+    }
+
+    fn follow_broker_config(&self, image: &MetadataImage) {
+        let dynamic = |resource| {
+            image.configs.of(&resource).map(|settings| values(settings.iter())).unwrap_or_default()
+        };
+        let cluster = dynamic(ConfigResource::all_brokers());
+        let own = dynamic(ConfigResource::broker(self.broker.node_id()));
+        let (layers, refused) = self.broker.layers().with_dynamic(&cluster, &own);
+        for error in refused {
+            tracing::warn!("a setting in the metadata log is not used: {error}");
+        }
+        match BrokerConfig::new(&layers) {
+            Ok(config) => self.broker.config.store(Arc::new(config)),
+            Err(conflict) => tracing::warn!("the settings in the metadata log are not used: {conflict}"),
+        }
+        self.broker.layers.store(Arc::new(layers));
+    }
+
+    fn configure<'p>(
+        &self,
+        image: &MetadataImage,
+        topic: &str,
+        partitions: impl Iterator<Item = &'p Arc<Partition>>,
+    ) {
+        let settings = self.settings_of(image, topic);
+        partitions.for_each(|partition| partition.set_settings(settings.clone()));
+    }
+
+    fn settings_of(&self, image: &MetadataImage, topic: &str) -> Arc<PartitionSettings> {
+        let defaults = TopicConfig::defaults(&self.broker.layers());
+        let overrides = image.configs.of(&ConfigResource::topic(topic));
+        let overrides = overrides.map(|settings| values(settings.iter())).unwrap_or_default();
+        let (config, refused) = defaults.with_valid_overrides(&overrides);
+        for error in refused {
+            tracing::warn!("a setting of topic {topic} is not used: {error}");
+        }
+        Arc::new(PartitionSettings::new(config, &self.broker.config()))
+    }
+
+    fn delete_topics(
+        &self,
+        hosted: &mut HostedTopics,
+        deleted: &BTreeMap<Uuid, Arc<Topic>>,
+    ) -> Vec<TopicPartition> {
+        let mut gone = Vec::new();
+        for partition in deleted.keys().flat_map(|id| hosted.remove(*id)) {
+            partition.retire();
+            gone.push(name_of(partition.topic(), partition.index()));
+        }
+        gone
+    }
+
+    /// Opens or creates the partitions that are to be here and are not yet. Returns what was placed in a directory of this broker's choice.
+    async fn create_missing(
+        &self,
+        image: &MetadataImage,
+        changed: &BTreeSet<TopicIdPartition>,
+        hosted: &mut HostedTopics,
+    ) -> Vec<(TopicIdPartition, Uuid)> {
+        let wanted = self.missing(image, changed, hosted);
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let (dirs, clock) = (self.broker.log_dirs().clone(), self.broker.environment().clock.clone());
+        let opened =
+            self.broker.environment().blocking(move || open_all(&dirs, wanted, clock.now_ms())).await;
+        let mut by_topic: BTreeMap<(Arc<str>, Uuid), Vec<Arc<Partition>>> = BTreeMap::new();
+        let mut chosen = Vec::new();
+        for (wanted, replica) in opened.unwrap_or_default() {
+            let Wanted { name, id, settings, directory } = wanted;
+            if let Some(actual) = replica.directory.id().filter(|actual| *actual != directory) {
+                chosen.push((id, actual));
+            }
+            let environment = self.broker.environment().clone();
+            let partition =
+                Partition::new(name.clone(), id.topic_id, id.partition, replica.log, settings, environment);
+            by_topic.entry((name, id.topic_id)).or_default().push(Arc::new(partition));
+        }
+        for ((name, id), partitions) in by_topic {
+            hosted.insert(&name, id, partitions);
+        }
+        chosen
+    }
+
+    fn missing(
+        &self,
+        image: &MetadataImage,
+        changed: &BTreeSet<TopicIdPartition>,
+        hosted: &HostedTopics,
+    ) -> Vec<Wanted> {
+        let mut settings: BTreeMap<Uuid, Arc<PartitionSettings>> = BTreeMap::new();
+        let mut wanted = Vec::new();
+        for &id in changed {
+            let is_here =
+                hosted.by_id(id.topic_id).is_some_and(|topic| topic.partition(id.partition).is_some());
+            let (Some(topic), Some(partition)) =
+                (image.topics.by_id(id.topic_id), image.topics.partition(id))
+            else {
+                continue;
+            };
+            let Some(directory) = partition.directory(self.broker.node_id()).filter(|_| !is_here) else {
+                continue;
+            };
+            let settings =
+                settings.entry(id.topic_id).or_insert_with(|| self.settings_of(image, &topic.name));
+            wanted.push(Wanted { name: topic.name.clone(), id, directory, settings: settings.clone() });
+        }
+        wanted
+    }
+
+    /// Tells partitions who leads them. Returns those of the offsets topic whose lead came or went: the index, and the partition where
+    /// it came.
+    fn follow_leaders(
+        &self,
+        image: &MetadataImage,
+        changed: &BTreeSet<TopicIdPartition>,
+        hosted: &HostedTopics,
+    ) -> Vec<(i32, Option<Arc<Partition>>)> {
+        let mut coordinating = Vec::new();
+        for &id in changed {
+            let local = hosted.by_id(id.topic_id).and_then(|topic| topic.partition(id.partition));
+            let (Some(local), Some(state)) = (local, image.topics.partition(id)) else { continue };
+            let had_lead = local.leadership().is_here;
+            let has_lead = state.leader == self.broker.node_id();
+            local.set_leadership(Leadership {
+                is_here: has_lead,
+                leader_id: state.leader,
+                leader_epoch: state.leader_epoch,
+            });
+            if &**local.topic() == CONSUMER_OFFSETS && had_lead != has_lead {
+                coordinating.push((id.partition, has_lead.then(|| local.clone())));
+            }
+        }
+        coordinating
+    }
+
+    fn tell_groups(
+        &self,
+        deleted: &BTreeMap<Uuid, Arc<Topic>>,
+        coordinating: Vec<(i32, Option<Arc<Partition>>)>,
+    ) {
+        let groups = self.broker.groups();
+        for (index, partition) in coordinating {
+            match partition {
+                Some(partition) => groups.load(partition),
+                None => groups.unload(index),
+            }
+        }
+        if let Some(offsets) = deleted.values().find(|topic| &*topic.name == CONSUMER_OFFSETS) {
+            offsets.partitions().for_each(|(index, _)| groups.unload(index));
+        }
+        let gone: Vec<(Uuid, &str)> = deleted.values().map(|topic| (topic.id, &*topic.name)).collect();
+        if !gone.is_empty() {
+            groups.topics_deleted(&gone);
+        }
+    }
+
+    async fn remove_files(&self, gone: Vec<TopicPartition>) {
+        if gone.is_empty() {
+            return;
+        }
+        let (dirs, clock) = (self.broker.log_dirs().clone(), self.broker.environment().clock.clone());
+        let removed = self.broker.environment().blocking(move || {
+            for partition in gone {
+                if let Err(error) = dirs.delete(&partition, clock.now_ms()) {
+                    tracing::error!("the folder of {partition} cannot be set aside for deletion: {error}");
+                }
+            }
+        });
+        let _ = removed.await;
+    }
+
+    /// Tells the controller which directories were chosen for replicas that it left to this broker.
+    fn assign_directories(&self, chosen: Vec<(TopicIdPartition, Uuid)>) {
+        if chosen.is_empty() {
+            return;
+        }
+        let mut directories: BTreeMap<Uuid, BTreeMap<Uuid, Vec<i32>>> = BTreeMap::new();
+        for (id, directory) in chosen {
+            directories.entry(directory).or_default().entry(id.topic_id).or_default().push(id.partition);
+        }
+        let directories = directories.into_iter().map(|(id, topics)| DirectoryData {
+            id,
+            topics: topics
+                .into_iter()
+                .map(|(topic_id, partitions)| TopicData {
+                    topic_id,
+                    partitions: partitions
+                        .into_iter()
+                        .map(|partition_index| PartitionData { partition_index })
+                        .collect(),
+                })
+                .collect(),
+        });
+        let directories = directories.collect();
+        let broker = self.broker.clone();
+        self.broker.environment().spawn(Place::Control, move || async move {
+            let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
+            let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
+            let decided =
+                broker.controller().decide(move |controller, _| controller.assign_replicas_to_dirs(&request));
+            if let Err(error) = decided.await {
+                tracing::debug!("the directories of new replicas could not be told: {error}");
+            }
+        });
+    }
+}
+
+fn name_of(topic: &Arc<str>, partition: i32) -> TopicPartition {
+    TopicPartition { topic: topic.to_string(), partition }
+}
+
+/// Opens or creates each; what fails is logged and left out, so that requests for it are refused.
+fn open_all(dirs: &LogDirs, wanted: Vec<Wanted>, now_ms: i64) -> Vec<(Wanted, Replica)> {
+    let mut opened = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        match open(dirs, &wanted, now_ms) {
+            Ok(replica) => opened.push((wanted, replica)),
+            Err(error) => {
+                tracing::error!("{}-{} cannot be opened: {error}", wanted.name, wanted.id.partition)
+            }
+        }
+    }
+    opened
+}
+
+fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateError> {
+    let partition = name_of(&wanted.name, wanted.id.partition);
+    if let Some(replica) = dirs.get(&partition) {
+        if replica.topic_id.is_none_or(|id| id == wanted.id.topic_id) {
+            return Ok(replica);
+        }
+        tracing::info!("the folder of {partition} belongs to a topic of the same name that was deleted");
+        dirs.delete(&partition, now_ms)?;
+    }
+    let directory = Some(wanted.directory).filter(|id| !directory_id::is_reserved(*id));
+    dirs.create(&partition, Some(wanted.id.topic_id), directory, wanted.settings.log.clone(), now_ms)
+}

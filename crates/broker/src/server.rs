@@ -1,0 +1,472 @@
+//! Starting and stopping a broker.
+//!
+//! Start: open the listening sockets (so that a taken port changes nothing on disk), lock and if need be format the log directories, replay
+//! the metadata log, load the partitions, register, and only then accept connections. Stop: the reverse.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use klamm_config::load::Loaded;
+use klamm_config::{BrokerConfig, Layers, Listener, NodeConfig};
+use klamm_controller::ControllerConfig;
+use klamm_coordinator::GroupSettings;
+use klamm_log::{DirsError, LoadReport, Loading, Log, LogConfig, LogDirs, StorageError, TopicPartition};
+use klamm_metadata::{MetadataImage, features};
+use klamm_protocol::Uuid;
+use klamm_replica::FetchSessions;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::broker::Broker;
+use crate::config_rules::NodeConfigRules;
+use crate::controller::{
+    ControllerHandle, Driver, DriverError, DriverParts, MetadataLog, MetadataLogError, Requests,
+    SnapshotPolicy,
+};
+use crate::environment::{Environment, ExecutorStopped, Place};
+use crate::groups::GroupCoordinator;
+use crate::housekeeping;
+use crate::limits::{CONTROLLED_SHUTDOWN_MS_MAX, ELECTIONS_PER_STEP_MAX, LOAD_THREADS_MAX, OPEN_FILES_MAX};
+use crate::listener::{self, ConnectionCount, ListenerRole};
+use crate::metadata_start;
+use crate::registration::{self, Registration, RegistrationRefused};
+use crate::replicas::Replicas;
+
+/// A running broker.
+pub struct Server {
+    broker: Arc<Broker>,
+    registration: Registration,
+    addresses: Vec<(String, SocketAddr)>,
+    metadata_log: (TopicPartition, Arc<Log>),
+    metadata_dirs: Option<Arc<LogDirs>>,
+    ended: watch::Receiver<Option<String>>,
+}
+
+/// Why a broker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings ask for what is not served yet.
+    #[error("{0}")]
+    NotServed(&'static str),
+    /// A listener has no address of its own.
+    #[error("listener {name} cannot be resolved: {host}: {source}")]
+    Address {
+        /// The listener.
+        name: String,
+        /// Its host.
+        host: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A listener's socket cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] listener::ListenError),
+    /// The log directories cannot be used.
+    #[error(transparent)]
+    Dirs(#[from] DirsError),
+    /// A log directory cannot be written or read.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The folder belongs to another node.
+    #[error("log directory {path} belongs to node {found}, but node.id is {expected}")]
+    OtherNode {
+        /// The directory.
+        path: String,
+        /// The node in its `meta.properties`.
+        found: i32,
+        /// The node of the settings.
+        expected: i32,
+    },
+    /// The metadata log cannot be used.
+    #[error(transparent)]
+    Metadata(#[from] DriverError),
+    /// The controller refused this broker.
+    #[error(transparent)]
+    Registration(#[from] RegistrationRefused),
+    /// The broker was stopped while it started.
+    #[error(transparent)]
+    Stopped(#[from] ExecutorStopped),
+}
+
+impl From<MetadataLogError> for StartError {
+    fn from(error: MetadataLogError) -> Self {
+        Self::Metadata(error.into())
+    }
+}
+
+/// Starts a broker; it accepts connections on return.
+///
+/// # Errors
+/// What keeps it from starting, naming it. Nothing on disk is lost by trying again.
+pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, StartError> {
+    let Loaded { layers, node, broker: config, .. } = loaded;
+    check_served(&node)?;
+    let sockets = open_sockets(&environment, &node, &config).await?;
+    let opened = {
+        let (environment, node, config) = (environment.clone(), node.clone(), config.clone());
+        environment.clone().blocking(move || open_storage(&environment, &node, &config)).await??
+    };
+    Starting { layers, node, config, environment, sockets, opened }.finish().await
+}
+
+/// A single node is broker and controller, and talks plainly.
+fn check_served(node: &NodeConfig) -> Result<(), StartError> {
+    if !(node.roles.broker && node.roles.controller) {
+        return Err(StartError::NotServed(
+            "process.roles must be broker,controller: nodes with one role need a cluster, which is not served yet",
+        ));
+    }
+    if node.voters.len() > 1 {
+        return Err(StartError::NotServed(
+            "controller.quorum.voters names several nodes: clusters of several nodes are not served yet",
+        ));
+    }
+    Ok(())
+}
+
+/// A listening socket and what it is for.
+struct Socket {
+    name: String,
+    role: ListenerRole,
+    address: SocketAddr,
+    listener: Box<dyn klamm_net::Listener>,
+}
+
+async fn open_sockets(
+    environment: &Environment,
+    node: &NodeConfig,
+    config: &BrokerConfig,
+) -> Result<Vec<Socket>, StartError> {
+    let brokers = node.broker_listeners.iter().map(|listener| (listener, ListenerRole::Broker));
+    let controllers = node.controller_listeners.iter().map(|listener| (listener, ListenerRole::Controller));
+    let mut sockets = Vec::new();
+    for (listener, role) in brokers.chain(controllers) {
+        let wanted = bind_address(environment, listener).await?;
+        let backlog = config.socket_listen_backlog_size.max(1) as u32;
+        let socket = listener::open(environment, &listener.name, wanted, backlog).await?;
+        let address = socket.local_addr().unwrap_or(wanted);
+        sockets.push(Socket { name: listener.name.clone(), role, address, listener: socket });
+    }
+    Ok(sockets)
+}
+
+/// The address to listen on; without a host, all addresses of the machine.
+async fn bind_address(environment: &Environment, listener: &Listener) -> Result<SocketAddr, StartError> {
+    let host = listener.host.clone().unwrap_or_else(|| "0.0.0.0".into());
+    let resolved = environment.network.resolve(&host, listener.port).await;
+    let first =
+        resolved.and_then(|found| found.into_iter().next().ok_or_else(|| io::ErrorKind::NotFound.into()));
+    first.map_err(|source| StartError::Address { name: listener.name.clone(), host, source })
+}
+
+/// The log directories, locked and formatted, and the metadata log, replayed.
+struct Storage {
+    dirs: Arc<LogDirs>,
+    metadata_dirs: Option<Arc<LogDirs>>,
+    cluster_id: String,
+    metadata_name: TopicPartition,
+    metadata_log: Arc<MetadataLog>,
+    metadata: metadata_start::Metadata,
+}
+
+fn open_storage(
+    environment: &Environment,
+    node: &NodeConfig,
+    config: &BrokerConfig,
+) -> Result<Storage, StartError> {
+    let now_ms = environment.clock.now_ms();
+    let dirs = Arc::new(LogDirs::open(environment.disk.clone(), &node.log_dirs, OPEN_FILES_MAX)?);
+    let metadata_dirs = match node.log_dirs.contains(&node.metadata_log_dir) {
+        true => None,
+        false => {
+            let path = std::slice::from_ref(&node.metadata_log_dir);
+            Some(Arc::new(LogDirs::open(environment.disk.clone(), path, OPEN_FILES_MAX)?))
+        }
+    };
+    let of_metadata = metadata_dirs.as_ref().unwrap_or(&dirs);
+    let cluster_id = identify(environment, node, &dirs, of_metadata, now_ms)?;
+    dirs.format(&cluster_id, node.node_id, || random_uuid(environment))?;
+    let metadata_dir = of_metadata.directories().iter().find(|dir| dir.path() == node.metadata_log_dir);
+    let metadata_dir = metadata_dir.ok_or(DirsError::None)?;
+    let metadata_name = TopicPartition::new("__cluster_metadata", 0);
+    let log_config = metadata_start::log_config(config);
+    let (log, report) = of_metadata.open_separately(metadata_dir, &metadata_name, log_config, now_ms)?;
+    if !report.is_empty() {
+        tracing::warn!("{metadata_name} was recovered: {report}");
+    }
+    let metadata_log = MetadataLog::new(environment.disk.clone(), log, now_ms)?;
+    let directory_id = metadata_dir.id().unwrap_or(Uuid::ZERO);
+    let metadata = metadata_start::open(environment, &metadata_log, node, config, directory_id)?;
+    load_partitions(&dirs, &metadata_name, config, now_ms)?;
+    let metadata_log = Arc::new(metadata_log);
+    Ok(Storage { dirs, metadata_dirs, cluster_id, metadata_name, metadata_log, metadata })
+}
+
+/// The cluster that the directories belong to; directories without one are the beginning of a new cluster.
+fn identify(
+    environment: &Environment,
+    node: &NodeConfig,
+    dirs: &LogDirs,
+    of_metadata: &LogDirs,
+    now_ms: i64,
+) -> Result<String, StartError> {
+    if let Some(meta) = of_metadata.meta_properties().or_else(|| dirs.meta_properties()) {
+        if meta.node_id != node.node_id {
+            let path = node.metadata_log_dir.display().to_string();
+            return Err(StartError::OtherNode { path, found: meta.node_id, expected: node.node_id });
+        }
+        return Ok(meta.cluster_id);
+    }
+    let cluster_id = random_uuid(environment).to_string();
+    let ids: Vec<_> = of_metadata.directories().iter().map(|_| random_uuid(environment)).collect();
+    // The voter in the snapshot is this node's metadata directory, so the snapshot must know the id that it will get. And the snapshot
+    // comes first: a folder counts as formatted once it has its meta.properties.
+    let of_metadata_dir =
+        of_metadata.directories().iter().position(|dir| dir.path() == node.metadata_log_dir);
+    let directory_id = ids[of_metadata_dir.ok_or(DirsError::None)?];
+    metadata_start::format(&*environment.disk, &node.metadata_log_dir, directory_id, node, now_ms)?;
+    let mut ids = ids.into_iter();
+    of_metadata
+        .format(&cluster_id, node.node_id, || ids.next().unwrap_or_else(|| random_uuid(environment)))?;
+    tracing::info!("formatted {} for a new cluster {cluster_id}", node.metadata_log_dir.display());
+    Ok(cluster_id)
+}
+
+/// A random id whose text does not begin with a dash, which command lines would take for an option.
+fn random_uuid(environment: &Environment) -> Uuid {
+    loop {
+        let versioned = environment.random.next_u128() & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+        let id = Uuid(versioned.to_be_bytes());
+        if !id.to_string().starts_with('-') {
+            return id;
+        }
+    }
+}
+
+fn load_partitions(
+    dirs: &LogDirs,
+    metadata: &TopicPartition,
+    config: &BrokerConfig,
+    now_ms: i64,
+) -> Result<(), StorageError> {
+    let defaults = Arc::new(LogConfig::default());
+    let threads = config.num_recovery_threads_per_data_dir.max(1) as usize * dirs.directories().len();
+    let report = dirs.load(&Loading {
+        config_of: &|_| defaults.clone(),
+        except: metadata,
+        threads: threads.min(LOAD_THREADS_MAX),
+        now_ms,
+    })?;
+    let LoadReport { recovered, failed, .. } = report;
+    for (partition, report) in recovered {
+        tracing::warn!("{partition} was recovered: {report}");
+    }
+    for (partition, error) in failed {
+        tracing::error!("{partition} cannot be used: {error}");
+    }
+    Ok(())
+}
+
+/// Everything that is open when the tasks begin.
+struct Starting {
+    layers: Layers,
+    node: NodeConfig,
+    config: BrokerConfig,
+    environment: Environment,
+    sockets: Vec<Socket>,
+    opened: Storage,
+}
+
+impl Starting {
+    async fn finish(self) -> Result<Server, StartError> {
+        let Self { layers, node, config, environment, sockets, opened } = self;
+        let (controller, requests) = ControllerHandle::new();
+        let (stopping, _) = watch::channel(false);
+        let broker = Arc::new(Broker {
+            environment: environment.clone(),
+            node_id: node.node_id,
+            cluster_id: opened.cluster_id,
+            groups: Arc::new(GroupCoordinator::new(
+                environment.clone(),
+                group_settings(&config),
+                config.offsets_topic_num_partitions,
+            )),
+            fetch_sessions: Mutex::new(FetchSessions::new(
+                config.max_incremental_fetch_session_cache_slots.max(0) as usize,
+            )),
+            layers: ArcSwap::from_pointee(layers.clone()),
+            config: ArcSwap::from_pointee(config.clone()),
+            image: ArcSwap::from_pointee(MetadataImage::default()),
+            hosted: ArcSwap::default(),
+            log_dirs: opened.dirs.clone(),
+            controller,
+            producer_ids: Default::default(),
+            connections: ConnectionCount::default(),
+            epoch: AtomicI64::new(-1),
+            stopping,
+        });
+        let metadata_log = (opened.metadata_name, opened.metadata_log.log().clone());
+        let ended = run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
+        let registration = Registration {
+            incarnation_id: random_uuid(&environment),
+            previous_broker_epoch: previous_epoch(&opened.dirs),
+            ports: sockets.iter().map(|socket| (socket.name.clone(), socket.address.port())).collect(),
+            node,
+        };
+        registration.register(&broker).await?;
+        start_tasks(&broker);
+        let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
+        sockets.into_iter().for_each(|socket| accept(&broker, socket));
+        let metadata_dirs = opened.metadata_dirs;
+        Ok(Server { broker, registration, addresses, metadata_log, metadata_dirs, ended })
+    }
+}
+
+/// The epoch at the last clean stop of all directories, −1 if one was not stopped cleanly.
+fn previous_epoch(dirs: &LogDirs) -> i64 {
+    let epochs = dirs.directories().iter().map(|directory| directory.previous_broker_epoch());
+    epochs.collect::<Option<Vec<_>>>().and_then(|epochs| epochs.into_iter().min()).unwrap_or(-1)
+}
+
+fn run_controller(
+    broker: &Arc<Broker>,
+    node: &NodeConfig,
+    layers: Layers,
+    log: Arc<MetadataLog>,
+    metadata: metadata_start::Metadata,
+    requests: Requests,
+) -> watch::Receiver<Option<String>> {
+    let config = broker.config();
+    let now_ms = broker.environment().clock.now_ms();
+    let snapshots = SnapshotPolicy::new(
+        config.metadata_log_max_record_bytes_between_snapshots.max(1) as u64,
+        config.metadata_log_max_snapshot_interval_ms,
+        &log,
+        now_ms,
+    );
+    let parts = DriverParts {
+        environment: broker.environment().clone(),
+        log,
+        quorum: metadata.quorum,
+        outputs: metadata.outputs,
+        snapshot: metadata.image,
+        batches: metadata.batches,
+        bootstrap: metadata.bootstrap,
+        controller_config: controller_config(broker, node, &config),
+        rules: Arc::new(NodeConfigRules::new(layers)),
+        min_insync_replicas: config.min_insync_replicas,
+        snapshots,
+        status: broker.controller().status().clone(),
+        requests,
+        stopping: broker.stopping(),
+        publisher: Replicas::new(broker.clone()),
+    };
+    let (report, ended) = watch::channel(None);
+    broker.environment().spawn(Place::Control, move || async move {
+        if let Err(error) = Driver::new(parts).run().await {
+            report.send_replace(Some(error.to_string()));
+        }
+    });
+    ended
+}
+
+fn controller_config(broker: &Broker, node: &NodeConfig, config: &BrokerConfig) -> ControllerConfig {
+    let supported = features::supported_features().into_iter();
+    ControllerConfig {
+        node_id: node.node_id,
+        cluster_id: broker.cluster_id().to_owned(),
+        default_partitions: config.num_partitions,
+        default_replication_factor: config.default_replication_factor as i16,
+        session_timeout_ms: i64::from(config.broker_session_timeout_ms),
+        elections_per_step_max: ELECTIONS_PER_STEP_MAX,
+        features: supported.map(|(name, range)| (name.to_owned(), range)).collect(),
+        quorum_node_ids: [node.node_id].into(),
+    }
+}
+
+fn group_settings(config: &BrokerConfig) -> GroupSettings {
+    GroupSettings {
+        group_min_session_timeout_ms: config.group_min_session_timeout_ms,
+        group_max_session_timeout_ms: config.group_max_session_timeout_ms,
+        group_initial_rebalance_delay_ms: config.group_initial_rebalance_delay_ms,
+        group_max_size: config.group_max_size.max(1) as usize,
+        offset_metadata_max_bytes: config.offset_metadata_max_bytes.max(0) as usize,
+        offsets_retention_ms: i64::from(config.offsets_retention_minutes) * 60_000,
+        offsets_retention_check_interval_ms: config.offsets_retention_check_interval_ms,
+        offsets_commit_timeout_ms: i64::from(config.offsets_commit_timeout_ms),
+    }
+}
+
+fn start_tasks(broker: &Arc<Broker>) {
+    let groups = broker.groups().clone();
+    broker.environment().spawn(Place::Control, move || groups.run_timers());
+    let alive = broker.clone();
+    broker.environment().spawn(Place::Control, move || registration::keep_alive(alive));
+    housekeeping::start(broker);
+}
+
+fn accept(broker: &Arc<Broker>, socket: Socket) {
+    let accepting = broker.clone();
+    let Socket { name, role, listener, .. } = socket;
+    broker
+        .environment()
+        .spawn(Place::Control, move || listener::accept_all(accepting, listener, name.into(), role));
+}
+
+impl Server {
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        self.broker.cluster_id()
+    }
+
+    /// The node's id.
+    pub fn node_id(&self) -> i32 {
+        self.broker.node_id()
+    }
+
+    /// Where the listeners listen, by name.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Waits until the broker can no longer go on, and says why.
+    pub async fn failed(&mut self) -> String {
+        match self.ended.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: leaderships are handed over, connections end, logs are flushed and closed.
+    ///
+    /// # Errors
+    /// When not all logs could be closed; they are recovered on the next start.
+    pub async fn stop(self) -> Result<(), StorageError> {
+        let Self { broker, metadata_log, metadata_dirs, .. } = self;
+        let grace = Duration::from_millis(CONTROLLED_SHUTDOWN_MS_MAX);
+        let _ = tokio::time::timeout(grace, registration::leave(&broker)).await;
+        broker.stopping.send_replace(true);
+        let closing = broker.clone();
+        let closed =
+            broker.environment().blocking(move || close(&closing, metadata_log, metadata_dirs)).await;
+        closed.unwrap_or(Ok(()))
+    }
+}
+
+fn close(
+    broker: &Broker,
+    metadata_log: (TopicPartition, Arc<Log>),
+    metadata_dirs: Option<Arc<LogDirs>>,
+) -> Result<(), StorageError> {
+    let dirs = broker.log_dirs();
+    let separate = [metadata_log];
+    let closed = dirs.close(&separate, broker.epoch(), LOAD_THREADS_MAX);
+    match metadata_dirs {
+        Some(metadata_dirs) => closed.and(metadata_dirs.close(&separate, broker.epoch(), 1)),
+        None => closed,
+    }
+}
