@@ -40,10 +40,10 @@ impl Quorum {
         let position =
             candidates.iter().position(|candidate| candidate.matches(local)).unwrap_or(candidates.len());
         let backoff_ms = self.succession_backoff(position, candidates.len());
-        if let (Role::Follower(follower), ErrorCode::NONE) = (&mut self.role, error) {
-            if follower.leader_id == request.leader_id {
-                follower.fetch_deadline_ms = now_ms + backoff_ms;
-            }
+        if let (Role::Follower(follower), ErrorCode::NONE) = (&mut self.role, error)
+            && follower.leader_id == request.leader_id
+        {
+            follower.fetch_deadline_ms = now_ms + backoff_ms;
         }
         self.send_due(now_ms, &mut outputs);
         (self.info(error), outputs)

@@ -256,10 +256,11 @@ impl Quorum {
         let mut outputs = Vec::new();
         self.answered(from);
         let is_stale = response.epoch < self.epoch;
-        if !is_stale && self.learn(now_ms, response.epoch, response.leader_id, &mut outputs) {
-            if let (Role::Leader(leader), ErrorCode::NONE) = (&mut self.role, response.error) {
-                leader.acknowledged.insert(from);
-            }
+        if !is_stale
+            && self.learn(now_ms, response.epoch, response.leader_id, &mut outputs)
+            && let (Role::Leader(leader), ErrorCode::NONE) = (&mut self.role, response.error)
+        {
+            leader.acknowledged.insert(from);
         }
         self.send_due(now_ms, &mut outputs);
         outputs

@@ -210,10 +210,10 @@ impl Quorum {
     pub fn tick(&mut self, now_ms: i64) -> Vec<Output> {
         let mut outputs = Vec::new();
         match &self.role {
-            Role::Unattached { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
-                if self.is_voter() {
-                    self.become_prospective(now_ms, &mut outputs);
-                }
+            Role::Unattached { election_deadline_ms, .. }
+                if now_ms >= *election_deadline_ms && self.is_voter() =>
+            {
+                self.become_prospective(now_ms, &mut outputs);
             }
             Role::Prospective { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
                 self.lose_pre_vote(now_ms, &mut outputs);
@@ -227,10 +227,10 @@ impl Quorum {
             Role::Follower(follower) if now_ms >= follower.fetch_deadline_ms && self.is_voter() => {
                 self.become_prospective(now_ms, &mut outputs);
             }
-            Role::Leader(leader) if now_ms >= leader.check_quorum_deadline_ms => {
-                if self.current_voters().len() > 1 {
-                    self.resign_lead(now_ms, &mut outputs);
-                }
+            Role::Leader(leader)
+                if now_ms >= leader.check_quorum_deadline_ms && self.current_voters().len() > 1 =>
+            {
+                self.resign_lead(now_ms, &mut outputs);
             }
             _ => {}
         }
@@ -372,6 +372,7 @@ impl Quorum {
         let state = self.election_state();
         if state != self.persisted {
             self.persisted = state.clone();
+            drop_superseded_state(outputs);
             outputs.push(Output::PersistElectionState(state));
         }
         let epoch = self.epoch;
@@ -381,7 +382,9 @@ impl Quorum {
             Role::Follower(follower) => Some(Leadership::Following { epoch, leader_id: follower.leader_id }),
             _ => Some(Leadership::Nobody { epoch }),
         };
-        if leadership.is_some() && leadership != self.announced {
+        let is_nobody = |leadership| matches!(leadership, None | Some(Leadership::Nobody { .. }));
+        let is_news = leadership != self.announced && !(is_nobody(leadership) && is_nobody(self.announced));
+        if leadership.is_some() && is_news {
             self.announced = leadership;
             outputs.extend(leadership.map(Output::Leadership));
         }
@@ -417,11 +420,13 @@ impl Quorum {
         if contradicts || epoch > self.epoch && leader_id == Some(self.config.local.key.id) {
             return false;
         }
+        // One that asks for votes because it lost this leader is not talked back by those who have not noticed yet.
+        let has_lost_it = matches!(self.role, Role::Prospective { .. }) && known.is_some();
         let follows = matches!(self.role, Role::Follower(_) | Role::Leader(_) | Role::Resigned { .. });
         match leader_id {
             Some(leader) if epoch > self.epoch => self.become_follower(now_ms, epoch, leader, outputs),
             None if epoch > self.epoch => self.become_unattached(now_ms, epoch, None, outputs),
-            Some(leader) if epoch == self.epoch && !follows => {
+            Some(leader) if epoch == self.epoch && !follows && !has_lost_it => {
                 self.become_follower(now_ms, epoch, leader, outputs);
             }
             _ => {}
@@ -452,5 +457,16 @@ impl Quorum {
             Role::Resigned { .. } => self.send_end_epoch(now_ms, outputs),
             Role::Unattached { .. } | Role::Follower(_) => self.send_fetch(now_ms, outputs),
         }
+    }
+}
+
+/// Of two states in one step only the later has to reach the disk, unless something leaves the node between them.
+fn drop_superseded_state(outputs: &mut Vec<Output>) {
+    let is_state = |output: &Output| matches!(output, Output::PersistElectionState(_));
+    let leaves = |output: &Output| matches!(output, Output::Send { .. });
+    if let Some(index) = outputs.iter().rposition(is_state)
+        && !outputs[index..].iter().any(leaves)
+    {
+        outputs.remove(index);
     }
 }

@@ -140,7 +140,8 @@ impl Progress {
         } else if offset >= self.leader_end_at_last_fetch && self.last_fetch_ms >= 0 {
             self.last_caught_up_ms = self.last_caught_up_ms.max(self.last_fetch_ms);
         }
-        self.end_offset = Some(offset);
+        // Fetches may arrive late and out of order; what was flushed once stays flushed.
+        self.end_offset = self.end_offset.max(Some(offset));
         self.last_fetch_ms = now_ms;
         self.leader_end_at_last_fetch = leader_end;
     }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use klamm_quorum::log_state::EpochStart;
 use klamm_quorum::message::{
     EpochInfo, FetchAnswer, FetchReply, FetchRequest, Fetched, FetchedBatch, FetchedContents, Request,
     VoteResponse,
@@ -80,7 +79,7 @@ impl Network {
     pub(crate) fn of(ids: &[i32], seed: u64) -> Self {
         let mut network = Self {
             now_ms: 0,
-            nodes: BTreeMap::new(),
+            nodes: ids.iter().map(|&id| (id, None)).collect(),
             disks: ids.iter().map(|&id| (id, Disk::default())).collect(),
             in_flight: Vec::new(),
             cut_off: Vec::new(),
@@ -346,9 +345,4 @@ fn fetched(reply: &FetchReply, offset: i64, records: &[StoredRecord]) -> Fetched
         _ => FetchedContents::Batches((offset..).zip(records).map(batch).collect()),
     };
     Fetched { info: reply.info, high_watermark: reply.high_watermark, contents }
-}
-
-/// The epochs of a log, as tests write them.
-pub(crate) fn epochs(starts: &[(i32, i64)]) -> Vec<EpochStart> {
-    starts.iter().map(|&(epoch, offset)| EpochStart { epoch, offset }).collect()
 }

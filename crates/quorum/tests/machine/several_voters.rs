@@ -141,7 +141,8 @@ fn chaos() {
                 network.start(id);
             }
         }
-        network.run_until(30_000, |network| network.leader().is_some());
+        network.run(10_000);
+        network.run_until(20_000, |network| network.leader().is_some());
         append_and_commit(&mut network, 3);
     }
 }

@@ -1,0 +1,95 @@
+//! Messages that a Kafka 4.4.0 controller exchanged, through the machine's own messages and back.
+
+use klamm_protocol::header::RequestHeader;
+use klamm_protocol::messages::{
+    BeginQuorumEpochRequest, EndQuorumEpochRequest, FetchRequest as WireFetchRequest,
+    VoteRequest as WireVoteRequest,
+};
+use klamm_protocol::{ApiKey, Decode, ErrorCode, Reader};
+use klamm_quorum::VoterEndpoint;
+use klamm_quorum::message::{BeginEpochRequest, EndEpochRequest, FetchRequest, VoteRequest};
+use klamm_quorum::wire::check_cluster_id;
+
+/// The requests of a golden exchange, by version: whole frames, header included.
+fn requests(file: &str) -> Vec<(i16, Vec<u8>)> {
+    let path = format!("{}/../protocol/golden/rpc/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let frame = |line: &str| match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["version", version, "request", hex] => Some((version.parse().unwrap(), bytes(hex))),
+        _ => None,
+    };
+    text.lines().filter_map(frame).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let byte = |index: usize| u8::from_str_radix(&hex[index..index + 2], 16).unwrap();
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+fn decode<'a, T: Decode<'a>>(key: ApiKey, version: i16, frame: &'a [u8]) -> T {
+    let mut reader = Reader::new(frame);
+    RequestHeader::decode(&mut reader, key.request_header_version(version)).unwrap();
+    T::decode(&mut reader, version).unwrap()
+}
+
+#[test]
+fn requests_keep_what_they_say() {
+    for (version, frame) in requests("52-Vote.txt") {
+        let wire: WireVoteRequest<'_> = decode(ApiKey::Vote, version, &frame);
+        let request = VoteRequest::from_wire(&wire).unwrap();
+        assert_eq!(request.to_wire(wire.cluster_id.as_deref().unwrap()), wire, "Vote {version}");
+    }
+    for (version, frame) in requests("53-BeginQuorumEpoch.txt") {
+        let wire: BeginQuorumEpochRequest<'_> = decode(ApiKey::BeginQuorumEpoch, version, &frame);
+        let request = BeginEpochRequest::from_wire(&wire).unwrap();
+        let endpoints = wire.leader_endpoints.iter().map(|endpoint| VoterEndpoint {
+            name: endpoint.name.to_string(),
+            host: endpoint.host.to_string(),
+            port: endpoint.port,
+        });
+        let again = request.to_wire(wire.cluster_id.as_deref().unwrap(), &endpoints.collect::<Vec<_>>());
+        assert_eq!(again, wire, "BeginQuorumEpoch {version}");
+    }
+    for (version, frame) in requests("54-EndQuorumEpoch.txt") {
+        let wire: EndQuorumEpochRequest<'_> = decode(ApiKey::EndQuorumEpoch, version, &frame);
+        let request = EndEpochRequest::from_wire(&wire).unwrap();
+        let named = wire.topics[0].partitions[0]
+            .preferred_candidates
+            .len()
+            .max(wire.topics[0].partitions[0].preferred_successors.len());
+        assert_eq!(
+            (request.preferred_candidates.len(), request.epoch),
+            (named, wire.topics[0].partitions[0].leader_epoch)
+        );
+    }
+}
+
+#[test]
+fn fetches_of_the_metadata_log_are_read() {
+    for (version, frame) in requests("01-Fetch-controller.txt") {
+        let wire: WireFetchRequest<'_> = decode(ApiKey::Fetch, version, &frame);
+        match FetchRequest::from_wire(&wire) {
+            Err(error) => {
+                assert!(version < 13 && error == ErrorCode::INVALID_REQUEST, "Fetch {version}: {error}")
+            }
+            Ok(request) => {
+                let partition = &wire.topics[0].partitions[0];
+                assert!(version >= 13, "before there is no topic id");
+                assert_eq!(
+                    (request.offset, request.epoch),
+                    (partition.fetch_offset, partition.current_leader_epoch)
+                );
+                assert_eq!(FetchRequest::from_wire(&request.to_wire("c", 500, 1)), Ok(request));
+            }
+        }
+    }
+}
+
+#[test]
+fn another_log_or_cluster_is_refused() {
+    let vote = WireVoteRequest::default();
+    assert_eq!(VoteRequest::from_wire(&vote), Err(ErrorCode::INVALID_REQUEST));
+    assert_eq!(check_cluster_id(Some("a"), "b"), Err(ErrorCode::INCONSISTENT_CLUSTER_ID));
+    assert_eq!(check_cluster_id(Some("a"), "a"), Ok(()));
+    assert_eq!(check_cluster_id(None, "a"), Ok(()));
+}
