@@ -136,10 +136,10 @@ impl Task {
                 self.answer(frame)?;
             }
             let handle_gone = self.requests.is_closed() && self.in_flight.is_empty();
-            if was_full || handle_gone {
-                if let Poll::Ready(ended) = self.poll_write(cx) {
-                    return Poll::Ready(ended);
-                }
+            if (was_full || handle_gone)
+                && let Poll::Ready(ended) = self.poll_write(cx)
+            {
+                return Poll::Ready(ended);
             }
         }
     }

@@ -1,0 +1,268 @@
+//! The consumer against brokers that cut connections, forget sessions and move leaders.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID};
+use klamm_client::{
+    ConsumeError, Consumer, ConsumerConfig, ErrorCode, Event, OffsetSpec, StartAt, TopicPartition,
+};
+use klamm_protocol::messages::fetch_response::{FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
+use klamm_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use klamm_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse};
+use klamm_protocol::{ApiKey, Records};
+use klamm_records::{BatchBuilder, Compression, NewRecord};
+
+fn consumer(cluster: &FakeCluster, settings: &[(&str, &str)]) -> Consumer {
+    let servers = cluster.bootstrap();
+    let base = [
+        ("bootstrap.servers", servers.as_str()),
+        ("retry.backoff.ms", "1"),
+        ("retry.backoff.max.ms", "2"),
+        ("reconnect.backoff.ms", "1"),
+    ];
+    let config = ConsumerConfig::from_properties(base.into_iter().chain(settings.iter().copied()));
+    Consumer::new(config.expect("valid")).expect("valid")
+}
+
+fn partition() -> TopicPartition {
+    TopicPartition::new(TOPIC, 0)
+}
+
+/// Two records at `offset` and behind.
+fn batch(offset: i64, compression: Compression) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(offset).codec(compression);
+    for _ in 0..2 {
+        builder.append(&NewRecord { value: Some(b"v"), ..NewRecord::default() });
+    }
+    builder.build()
+}
+
+/// The session epoch and, if the request names it, the offset of the partition.
+fn asked(request: &Incoming) -> (i32, Option<i64>) {
+    let request: FetchRequest<'_> = request.decode();
+    let offset = request.topics.first().and_then(|t| t.partitions.first()).map(|p| p.fetch_offset);
+    (request.session_epoch, offset)
+}
+
+fn answer(session_id: i32, partition: PartitionData<'static>) -> Reply {
+    let topic =
+        FetchableTopicResponse { topic_id: TOPIC_ID, partitions: vec![partition], ..Default::default() };
+    Reply::answer(FetchResponse { session_id, responses: vec![topic], ..Default::default() })
+}
+
+fn data(offset: i64) -> PartitionData<'static> {
+    let records = batch(offset, Compression::Lz4);
+    PartitionData {
+        high_watermark: 100,
+        records: Some(Records::Bytes(records.into())),
+        ..PartitionData::default()
+    }
+}
+
+async fn offsets(consumer: &mut Consumer, count: usize) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    while offsets.len() < count {
+        if let Event::Records(records) = consumer.next().await.expect("records") {
+            offsets.extend(records.iter().map(|record| record.expect("a record").offset));
+        }
+    }
+    offsets
+}
+
+/// Answers every fetch with the batch that begins at the offset asked for, which the session remembers.
+struct Log {
+    positions: Mutex<BTreeMap<(i32, usize), i64>>,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self { positions: Mutex::default() }
+    }
+
+    fn fetch(&self, request: &Incoming) -> Reply {
+        let (_, offset) = asked(request);
+        let mut positions = self.positions.lock().expect("no panic");
+        let position = positions.entry((request.broker, request.connection)).or_insert(-1);
+        *position = offset.unwrap_or(*position);
+        answer(77, data(*position))
+    }
+}
+
+#[tokio::test]
+async fn a_session_names_only_what_has_changed() {
+    let log = Log::new();
+    let cluster =
+        FakeCluster::start(1, 1, move |request| (request.key == ApiKey::Fetch).then(|| log.fetch(request)))
+            .await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.assign([(partition(), StartAt::Offset(10))]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 6).await, [10, 11, 12, 13, 14, 15]);
+    let epochs: Vec<_> = cluster.received(ApiKey::Fetch).iter().take(3).map(asked).collect();
+    assert_eq!(epochs, [(0, Some(10)), (1, Some(12)), (2, Some(14))]);
+    assert_eq!(consumer.position(&partition()), Some(16));
+    assert_eq!(consumer.high_watermark(&partition()), Some(100));
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_when_a_connection_is_cut() {
+    let log = Log::new();
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::Fetch if asked(request).0 == 2 && request.connection < 2 => Some(Reply::Close),
+        ApiKey::Fetch => Some(log.fetch(request)),
+        _ => None,
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 12).await, (0..12).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn a_forgotten_session_is_opened_again() {
+    let log = Log::new();
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::Fetch if asked(request).0 == 1 => {
+            let error_code = ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
+            Some(Reply::answer(FetchResponse { error_code, ..Default::default() }))
+        }
+        ApiKey::Fetch => Some(log.fetch(request)),
+        _ => None,
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 6).await, [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_moved_leader_is_followed() {
+    let log = Log::new();
+    let cluster = FakeCluster::start(2, 1, move |request| match (request.key, request.broker) {
+        (ApiKey::Fetch, 1) => Some(answer(
+            1,
+            PartitionData {
+                error_code: ErrorCode::NOT_LEADER_OR_FOLLOWER,
+                current_leader: LeaderIdAndEpoch { leader_id: 2, leader_epoch: 1 },
+                ..PartitionData::default()
+            },
+        )),
+        (ApiKey::Fetch, _) => Some(log.fetch(request)),
+        _ => None,
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 2).await, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_batch_that_begins_earlier_is_delivered_from_the_position() {
+    let cluster = FakeCluster::start(1, 1, |request| {
+        (request.key == ApiKey::Fetch).then(|| match asked(request).1 {
+            Some(11) => answer(0, data(10)),
+            _ => answer(0, PartitionData { high_watermark: 12, ..PartitionData::default() }),
+        })
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[("enable.partition.eof", "true")]);
+    consumer.assign([(partition(), StartAt::Offset(11))]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 1).await, [11]);
+    let event = consumer.next().await.expect("an event");
+    assert!(matches!(event, Event::EndOfPartition { offset: 12, .. }), "{event:?}");
+}
+
+/// Answers offset look-ups: earliest 3, latest 50, timestamps 20.
+fn list_offsets(request: &Incoming) -> Reply {
+    let request: ListOffsetsRequest<'_> = request.decode();
+    let offset = match request.topics[0].partitions[0].timestamp {
+        -2 => 3,
+        -1 => 50,
+        _ => 20,
+    };
+    Reply::answer(ListOffsetsResponse {
+        topics: vec![ListOffsetsTopicResponse {
+            name: TOPIC.into(),
+            partitions: vec![ListOffsetsPartitionResponse { offset, ..Default::default() }],
+        }],
+        ..Default::default()
+    })
+}
+
+#[tokio::test]
+async fn starts_are_looked_up() {
+    let log = Log::new();
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::Fetch => Some(log.fetch(request)),
+        ApiKey::ListOffsets => Some(list_offsets(request)),
+        _ => None,
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    for (start, first) in [(StartAt::Earliest, 3), (StartAt::Latest, 50), (StartAt::Timestamp(99), 20)] {
+        consumer.assign([(partition(), start)]).expect("assigned");
+        assert_eq!(offsets(&mut consumer, 2).await, [first, first + 1], "{start:?}");
+    }
+    let listed =
+        consumer.list_offsets(&[(partition(), OffsetSpec::Earliest)].into()).await.expect("answered");
+    assert_eq!(listed[0].1.as_ref().map(|listed| listed.offset), Ok(Some(3)));
+}
+
+#[tokio::test]
+async fn an_offset_out_of_range_is_reset_or_reported() {
+    for policy in ["earliest", "none"] {
+        let log = Log::new();
+        let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+            ApiKey::Fetch if asked(request).1 == Some(999) => {
+                let error_code = ErrorCode::OFFSET_OUT_OF_RANGE;
+                Some(answer(0, PartitionData { error_code, ..PartitionData::default() }))
+            }
+            ApiKey::Fetch => Some(log.fetch(request)),
+            ApiKey::ListOffsets => Some(list_offsets(request)),
+            _ => None,
+        })
+        .await;
+        let mut consumer = consumer(&cluster, &[("auto.offset.reset", policy)]);
+        consumer.assign([(partition(), StartAt::Offset(999))]).expect("assigned");
+        if policy == "none" {
+            let error = consumer.next().await.expect_err("no policy");
+            assert!(matches!(error, ConsumeError::NoOffset { .. }), "{error}");
+            consumer.seek(&partition(), StartAt::Offset(3)).expect("assigned");
+        }
+        assert_eq!(offsets(&mut consumer, 2).await, [3, 4], "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_batch_is_reported_once() {
+    let cluster = FakeCluster::start(1, 1, |request| {
+        (request.key == ApiKey::Fetch).then(|| {
+            let (_, offset) = asked(request);
+            let mut records = batch(offset.unwrap_or(0), Compression::None);
+            if offset == Some(0) {
+                *records.last_mut().expect("not empty") ^= 1;
+            }
+            let records = Some(Records::Bytes(records.into()));
+            answer(0, PartitionData { records, ..PartitionData::default() })
+        })
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
+    let error = consumer.next().await.expect_err("damaged");
+    assert!(matches!(error, ConsumeError::Corrupt { offset: 0, .. }), "{error}");
+    consumer.seek(&partition(), StartAt::Offset(2)).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 2).await, [2, 3]);
+}
+
+#[tokio::test]
+async fn what_needs_a_group_says_so() {
+    let cluster = FakeCluster::start(1, 1, |_| None).await;
+    let consumer = consumer(&cluster, &[]);
+    assert!(matches!(consumer.subscribe([TOPIC]), Err(ConsumeError::NoGroup)));
+    assert!(matches!(consumer.assign([(partition(), StartAt::Committed)]), Err(ConsumeError::NoGroup)));
+    assert!(matches!(consumer.seek(&partition(), StartAt::Earliest), Err(ConsumeError::NotAssigned { .. })));
+    assert!(consumer.commit().await.is_err());
+}

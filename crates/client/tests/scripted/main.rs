@@ -1,0 +1,6 @@
+//! The clients against brokers that follow a script, over real sockets.
+
+mod consuming;
+mod fake_broker;
+mod producing;
+mod talking;
