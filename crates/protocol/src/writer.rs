@@ -10,6 +10,7 @@ use crate::{EncodeError, ErrorCode, Fixed, Records, Uuid};
 pub struct Writer {
     bytes: Vec<u8>,
     gaps: Vec<Gap>,
+    error_codes: Vec<ErrorCode>,
 }
 
 /// A place in the buffer where bytes belong that are elsewhere.
@@ -34,7 +35,7 @@ impl Writer {
 
     /// A writer that appends to `bytes`; a buffer that is used again saves its allocation.
     pub fn appending_to(bytes: Vec<u8>) -> Self {
-        Self { bytes, gaps: Vec::new() }
+        Self { bytes, ..Self::default() }
     }
 
     /// The buffer so far.
@@ -55,6 +56,12 @@ impl Writer {
     /// The gaps left so far.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
+    }
+
+    /// Takes the error codes written so far, [`NONE`](ErrorCode::NONE) left out, in their order: what an answer
+    /// reports, whatever its type.
+    pub fn take_error_codes(&mut self) -> Vec<ErrorCode> {
+        std::mem::take(&mut self.error_codes)
     }
 
     /// How many bytes there are once the gaps are filled.
@@ -133,6 +140,9 @@ impl Writer {
     /// An error code.
     #[inline]
     pub fn error_code(&mut self, value: ErrorCode) {
+        if value.is_error() {
+            self.error_codes.push(value);
+        }
         self.i16(value.0);
     }
 }
@@ -357,6 +367,15 @@ mod tests {
             w.end_tagged_field(start);
             assert_eq!(w.into_bytes(), [&[5], size, &vec![7; len]].concat());
         }
+    }
+
+    #[test]
+    fn what_was_written_as_an_error_is_known() {
+        let mut w = Writer::new();
+        [ErrorCode::NONE, ErrorCode::INVALID_TIMESTAMP, ErrorCode(-1)].map(|code| w.error_code(code));
+        assert_eq!(w.take_error_codes(), [ErrorCode::INVALID_TIMESTAMP, ErrorCode::UNKNOWN_SERVER_ERROR]);
+        assert_eq!(w.take_error_codes(), []);
+        assert_eq!(w.into_bytes().len(), 6);
     }
 
     #[test]
