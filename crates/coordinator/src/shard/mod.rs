@@ -20,6 +20,7 @@
 mod clock;
 mod log;
 mod membership;
+mod metrics;
 mod offsets;
 mod reads;
 
