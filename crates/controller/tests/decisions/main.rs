@@ -1,4 +1,8 @@
 //! Requests in, records and responses out, on clusters of one and of several brokers.
 
 mod cluster;
+mod configs;
+mod features;
+mod several_brokers;
 mod single_node;
+mod topics;
