@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::driver::{Driver, Event};
+use crate::flow_text::topics;
 use klamm_coordinator::{Answer, GroupSettings, Response, Step};
-use klamm_protocol::coordinator_record::{GroupKey, GroupValue};
 use klamm_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use klamm_protocol::messages::leave_group_request::MemberIdentity;
 use klamm_protocol::messages::offset_commit_request::{
@@ -27,7 +27,7 @@ use klamm_protocol::messages::offset_delete_request::{
 use klamm_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use klamm_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use klamm_protocol::messages::*;
-use klamm_protocol::{Decode, Encode, ErrorCode, Reader, Uuid, Writer};
+use klamm_protocol::{Encode, ErrorCode, Uuid, Writer};
 
 #[test]
 fn flows_come_out_as_written() {
@@ -50,7 +50,7 @@ fn flows_come_out_as_written() {
 }
 
 /// A script in progress.
-struct Flow {
+pub(crate) struct Flow {
     driver: Driver,
     settings: GroupSettings,
     /// Ids by handle.
@@ -368,7 +368,7 @@ impl Flow {
         self.ids.get(handle).cloned().or(by_name).unwrap_or_else(|| handle.to_owned())
     }
 
-    fn name(&self, id: &str) -> String {
+    pub(crate) fn name(&self, id: &str) -> String {
         self.names.get(id).cloned().unwrap_or_else(|| format!("{id:?}"))
     }
 
@@ -386,127 +386,6 @@ impl Flow {
         }
         self.ids.insert(handle.clone(), id.to_owned());
     }
-
-    fn print(&self, event: Event) -> String {
-        match event {
-            Event::Logged(offset, record) => {
-                format!("log {offset}: {}", self.print_record(&record.key, record.value))
-            }
-            Event::Answered(answer) => {
-                format!("r{} {}", answer.request.0, self.print_response(answer.response))
-            }
-        }
-    }
-
-    fn print_record(&self, key: &GroupKey<'_>, value: Option<GroupValue<'_>>) -> String {
-        match (key, value) {
-            (GroupKey::GroupMetadata(key), None) => format!("group {} gone", key.group),
-            (GroupKey::GroupMetadata(key), Some(GroupValue::GroupMetadata(value))) => {
-                let members = value.members.iter().map(|member| {
-                    let assignment = String::from_utf8_lossy(&member.assignment).into_owned();
-                    format!(" {}={}/{assignment}", self.name(&member.member_id), topics(&member.subscription))
-                });
-                format!(
-                    "group {} gen={} {:?}/{} leader={} at={}{}",
-                    key.group,
-                    value.generation,
-                    value.protocol_type,
-                    value.protocol.as_deref().unwrap_or("null"),
-                    value.leader.map_or("null".to_owned(), |id| self.name(&id)),
-                    value.current_state_timestamp,
-                    members.collect::<String>()
-                )
-            }
-            (GroupKey::OffsetCommit(key), None) => {
-                format!("offset {} {}-{} gone", key.group, key.topic, key.partition)
-            }
-            (GroupKey::OffsetCommit(key), Some(GroupValue::OffsetCommit(value))) => {
-                let expires = Some(value.expire_timestamp).filter(|at| *at != -1);
-                format!(
-                    "offset {} {}-{}={} {:?} at={}{}",
-                    key.group,
-                    key.topic,
-                    key.partition,
-                    value.offset,
-                    value.metadata,
-                    value.commit_timestamp,
-                    expires.map(|at| format!(" expires={at}")).unwrap_or_default()
-                )
-            }
-            (key, value) => panic!("unexpected record {key:?} {value:?}"),
-        }
-    }
-
-    fn print_response(&self, response: Response) -> String {
-        match response {
-            Response::JoinGroup(it) => {
-                let members = it.members.iter().map(|member| {
-                    let instance = member.group_instance_id.as_deref().map(|id| format!("({id})"));
-                    let name = self.name(&member.member_id);
-                    format!(" {name}{}={}", instance.unwrap_or_default(), topics(&member.metadata))
-                });
-                let members: String = members.collect();
-                let name = it.protocol_name.as_deref().unwrap_or("null");
-                if it.error_code.is_error() {
-                    return format!(
-                        "join {} member={} protocol={name:?}",
-                        it.error_code,
-                        self.name(&it.member_id)
-                    );
-                }
-                let skip = if it.skip_assignment { " skip" } else { "" };
-                let (id, leader) = (self.name(&it.member_id), self.name(&it.leader));
-                format!("join gen={} {name} member={id} leader={leader}{members}{skip}", it.generation_id)
-            }
-            Response::SyncGroup(it) if it.error_code.is_error() => format!("sync {}", it.error_code),
-            Response::SyncGroup(it) => {
-                let protocol = it.protocol_name.unwrap_or_default();
-                format!("sync {protocol} {:?}", String::from_utf8_lossy(&it.assignment))
-            }
-            Response::Heartbeat(it) => format!("heartbeat {}", it.error_code),
-            Response::LeaveGroup(it) => {
-                let members = it.members.iter().map(|member| {
-                    let instance = member.group_instance_id.as_deref().unwrap_or_default();
-                    format!(" {}{instance}:{}", self.name(&member.member_id), member.error_code)
-                });
-                format!("leave {}{}", it.error_code, members.collect::<String>())
-            }
-            Response::OffsetCommit(it) => {
-                let topics = it.topics.iter().flat_map(|topic| {
-                    topic
-                        .partitions
-                        .iter()
-                        .map(|at| format!(" {}-{}:{}", topic.name, at.partition_index, at.error_code))
-                });
-                format!("commit{}", topics.collect::<String>())
-            }
-            Response::OffsetFetch(it) => {
-                let topics = it.topics.iter().flat_map(|topic| {
-                    topic.partitions.iter().map(|at| {
-                        let metadata = at.metadata.as_deref().unwrap_or("null");
-                        format!(
-                            " {}-{}={} {metadata:?} {}",
-                            topic.name, at.partition_index, at.committed_offset, at.error_code
-                        )
-                    })
-                });
-                format!("fetch {}{}", it.error_code, topics.collect::<String>())
-            }
-            Response::OffsetDelete(it) => {
-                let topics = it.topics.iter().flat_map(|topic| {
-                    topic
-                        .partitions
-                        .iter()
-                        .map(|at| format!(" {}-{}:{}", topic.name, at.partition_index, at.error_code))
-                });
-                format!("offset-delete {}{}", it.error_code, topics.collect::<String>())
-            }
-            Response::DeleteGroups(results) => {
-                let results = results.iter().map(|it| format!(" {}:{}", it.group_id, it.error_code));
-                format!("delete{}", results.collect::<String>())
-            }
-        }
-    }
 }
 
 fn topic_id(name: &str) -> Uuid {
@@ -521,10 +400,4 @@ fn subscription(topics: &str) -> Vec<u8> {
     let subscription = ConsumerProtocolSubscription { topics, ..ConsumerProtocolSubscription::default() };
     subscription.encode(&mut writer, 3).expect("a subscription can be written");
     writer.into_bytes()
-}
-
-fn topics(subscription: &[u8]) -> String {
-    let Some((_, fields)) = subscription.split_first_chunk::<2>() else { return "-".to_owned() };
-    let parsed = ConsumerProtocolSubscription::decode(&mut Reader::new(fields), 3).expect("a subscription");
-    format!("[{}]", parsed.topics.join("+"))
 }

@@ -81,10 +81,20 @@ struct Client {
 /// What a request was about.
 #[derive(Debug, Clone)]
 enum Asked {
-    Join { client: usize },
-    Sync { member_id: Option<String>, generation: i32 },
-    Commit { offset: i64 },
-    Fetch { at_least: i64 },
+    Join {
+        client: usize,
+    },
+    Sync {
+        member_id: Option<String>,
+        generation: i32,
+    },
+    Commit {
+        offset: i64,
+    },
+    /// No bound where offsets were deleted since it was asked.
+    Fetch {
+        at_least: Option<i64>,
+    },
     Other,
 }
 
@@ -99,7 +109,7 @@ struct World {
     newest_generation: i32,
     /// The next offset to commit; it only rises.
     next_offset: i64,
-    /// The largest offset whose commit was answered, if nobody deleted it since.
+    /// The largest offset that was told to be committed, if nobody deleted it since.
     acknowledged: i64,
     /// The log may lack what the live group went through, because an append failed or was given up.
     is_log_behind: bool,
@@ -269,7 +279,7 @@ impl World {
     fn fetch(&mut self, events: &mut Vec<Event>) {
         let context = self.driver.context(9, "client");
         let step = self.driver.shard.offset_fetch(&context, &fetch_all(), true);
-        self.drive(Asked::Fetch { at_least: self.acknowledged }, step, events);
+        self.drive(Asked::Fetch { at_least: Some(self.acknowledged) }, step, events);
     }
 
     fn delete(&mut self, events: &mut Vec<Event>) {
@@ -286,7 +296,7 @@ impl World {
         self.acknowledged = -1;
         for asked in self.asked.values_mut() {
             match asked {
-                Asked::Fetch { at_least } => *at_least = -1,
+                Asked::Fetch { at_least } => *at_least = None,
                 Asked::Commit { offset } => *offset = -1,
                 _ => {}
             }
@@ -341,13 +351,15 @@ impl World {
                     self.acknowledged = self.acknowledged.max(offset);
                 }
             }
-            (Asked::Fetch { at_least }, Response::OffsetFetch(response)) => {
+            (Asked::Fetch { at_least: Some(at_least) }, Response::OffsetFetch(response)) => {
                 if response.error_code == ErrorCode::NONE {
-                    let found =
-                        response.topics.first().map_or(-1, |topic| topic.partitions[0].committed_offset);
-                    assert!(found >= at_least, "{found} was fetched after {at_least} was acknowledged");
+                    let topic = response.topics.first();
+                    let found = topic.map_or(-1, |topic| topic.partitions[0].committed_offset);
+                    assert!(found >= at_least, "{found} was fetched after {at_least} was told");
+                    self.acknowledged = self.acknowledged.max(found);
                 }
             }
+            (Asked::Fetch { at_least: None }, Response::OffsetFetch(_)) => {}
             (Asked::Other, _) => {}
             (asked, response) => panic!("{asked:?} is answered with {response:?}"),
         }

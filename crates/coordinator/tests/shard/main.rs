@@ -1,6 +1,7 @@
 //! A shard from outside: requests, time and a log in; answers and records out.
 
 mod driver;
+mod flow_text;
 mod flows;
 mod interleavings;
 mod kafka_exchanges;
