@@ -23,6 +23,3 @@ pub const INDEX_READ_BYTES: u64 = 64 << 20;
 
 /// Batches of a producer that are remembered for finding repeated ones.
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
-
-/// Parts of one vectored write: a header and a body a batch. More batches take several writes.
-pub const WRITE_PARTS_MAX: usize = 1024;

@@ -65,7 +65,7 @@ impl Deref for FileHandle {
 
 /// Where a partition's files are. The folder may be renamed while they are open.
 #[derive(Debug)]
-pub struct Home {
+pub(crate) struct Home {
     disk: Arc<dyn Disk>,
     files: Arc<OpenFiles>,
     path: ArcSwap<PathBuf>,

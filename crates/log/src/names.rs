@@ -113,11 +113,11 @@ impl FileKind {
 }
 
 /// Behind a file that waits for its removal.
-pub const DELETED_SUFFIX: &str = ".deleted";
+pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 /// Behind a file that compaction is writing.
-pub const CLEANED_SUFFIX: &str = ".cleaned";
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
 /// Behind a file that compaction has finished and that replaces those it was made from.
-pub const SWAP_SUFFIX: &str = ".swap";
+pub(crate) const SWAP_SUFFIX: &str = ".swap";
 
 /// The name of the file of this kind at this offset.
 pub fn file_name(offset: i64, kind: FileKind) -> String {

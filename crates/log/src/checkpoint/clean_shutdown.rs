@@ -6,8 +6,7 @@ use super::{read_text, write_text};
 use crate::disk::Disk;
 use crate::error::StorageError;
 
-/// The file's name.
-pub const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

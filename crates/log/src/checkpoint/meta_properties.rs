@@ -8,8 +8,7 @@ use super::{property, read_text, write_text};
 use crate::disk::Disk;
 use crate::error::StorageError;
 
-/// The file's name.
-pub const META_PROPERTIES_FILE: &str = "meta.properties";
+const META_PROPERTIES_FILE: &str = "meta.properties";
 
 /// The identity of a log directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,13 +10,14 @@ mod partition_metadata;
 
 use std::path::Path;
 
-pub use clean_shutdown::{CLEAN_SHUTDOWN_FILE, CleanShutdown};
-pub use meta_properties::{META_PROPERTIES_FILE, MetaProperties};
-pub use offsets::{
-    CLEANER_OFFSET_CHECKPOINT, LOG_START_OFFSET_CHECKPOINT, OffsetCheckpoint, RECOVERY_POINT_CHECKPOINT,
-    REPLICATION_OFFSET_CHECKPOINT, read_offsets, write_offsets,
+pub use clean_shutdown::CleanShutdown;
+pub use meta_properties::MetaProperties;
+pub(crate) use offsets::{
+    CLEANER_OFFSET_CHECKPOINT, LOG_START_OFFSET_CHECKPOINT, RECOVERY_POINT_CHECKPOINT,
+    REPLICATION_OFFSET_CHECKPOINT, write_offsets,
 };
-pub use partition_metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
+pub use offsets::{OffsetCheckpoint, read_offsets};
+pub use partition_metadata::PartitionMetadata;
 
 use crate::bounds::CHECKPOINT_BYTES_MAX;
 use crate::disk::{self, Disk};

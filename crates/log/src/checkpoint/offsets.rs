@@ -9,13 +9,13 @@ use crate::error::StorageError;
 use crate::names::TopicPartition;
 
 /// Up to where each log is known to be on the device.
-pub const RECOVERY_POINT_CHECKPOINT: &str = "recovery-point-offset-checkpoint";
+pub(crate) const RECOVERY_POINT_CHECKPOINT: &str = "recovery-point-offset-checkpoint";
 /// Where each log begins, for those that do not begin with their first segment.
-pub const LOG_START_OFFSET_CHECKPOINT: &str = "log-start-offset-checkpoint";
+pub(crate) const LOG_START_OFFSET_CHECKPOINT: &str = "log-start-offset-checkpoint";
 /// The high watermarks.
-pub const REPLICATION_OFFSET_CHECKPOINT: &str = "replication-offset-checkpoint";
+pub(crate) const REPLICATION_OFFSET_CHECKPOINT: &str = "replication-offset-checkpoint";
 /// Up to where each log is compacted.
-pub const CLEANER_OFFSET_CHECKPOINT: &str = "cleaner-offset-checkpoint";
+pub(crate) const CLEANER_OFFSET_CHECKPOINT: &str = "cleaner-offset-checkpoint";
 
 /// An offset for each partition.
 pub type OffsetCheckpoint = BTreeMap<TopicPartition, i64>;
@@ -40,7 +40,11 @@ pub fn read_offsets(disk: &dyn Disk, path: &Path) -> Result<OffsetCheckpoint, St
 }
 
 /// Replaces an offset checkpoint; durable on return.
-pub fn write_offsets(disk: &dyn Disk, path: &Path, offsets: &OffsetCheckpoint) -> Result<(), StorageError> {
+pub(crate) fn write_offsets(
+    disk: &dyn Disk,
+    path: &Path,
+    offsets: &OffsetCheckpoint,
+) -> Result<(), StorageError> {
     let lines: Vec<Line> =
         offsets.iter().map(|(partition, offset)| Line(partition.clone(), *offset)).collect();
     super::write(disk, path, &lines, true)

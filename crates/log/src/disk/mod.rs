@@ -44,6 +44,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes the folder's names durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Makes everything on the volume that holds `path` durable, which beats syncing very many files one by one.
+    fn sync_volume(&self, path: &Path) -> io::Result<()>;
+
     /// Takes an exclusive lock on `path`, making the file if need be; [`io::ErrorKind::WouldBlock`] when another
     /// process or another part of this one holds it. The lock is released when the value is dropped.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;

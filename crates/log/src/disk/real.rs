@@ -63,6 +63,10 @@ impl Disk for RealDisk {
         fs::File::open(dir)?.sync_all()
     }
 
+    fn sync_volume(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(fs::File::open(path)?)?)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         // The first kind is seen within this process, the second is the one that a running Kafka takes.

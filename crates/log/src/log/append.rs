@@ -195,6 +195,7 @@ impl Log {
         }
         let rolled = self.roll_if_due(state, batches, now_ms)?;
         let segment = self.active();
+        state.is_changed = true;
         batches.write(&segment, &mut state.appender, &self.config.load())?;
         let next_offset = last.next_offset();
         self.commit(state, &segment, staged, next_offset)?;
@@ -270,6 +271,7 @@ impl Log {
     pub(super) fn roll(&self, state: &mut State, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
         let segments = self.segments.load_full();
         let active = &segments[segments.len() - 1];
+        state.is_changed = true;
         active.finish(&mut state.appender)?;
         state.producers.set_end_offset(base_offset);
         state.snapshots.take(&self.home, &state.producers)?;

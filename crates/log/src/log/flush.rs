@@ -92,48 +92,49 @@ impl Log {
     pub(super) fn sync_range(&self, from: i64, to: i64) -> Result<(), StorageError> {
         let segments = self.segments.load_full();
         let first = super::floor(&segments, from);
-        let is_due = |segment: &&Arc<Segment>| segment.base_offset() < to || from == to;
+        let is_due = |segment: &&Arc<Segment>| segment.base_offset() < to;
         for segment in segments[first..].iter().filter(is_due) {
             segment.sync()?;
         }
-        self.sync_snapshot()?;
+        self.sync_snapshots()?;
         self.home.sync_names()?;
         self.save_epochs(true)
     }
 
-    /// The newest producer snapshot is what recovery begins with.
-    fn sync_snapshot(&self) -> Result<(), StorageError> {
-        let unsynced = self.state.lock().snapshots.take_unsynced();
-        match unsynced {
-            Some(offset) => super::snapshots::sync(&self.home, offset),
-            None => Ok(()),
-        }
+    fn sync_snapshots(&self) -> Result<(), StorageError> {
+        let unsynced = self.lock().snapshots.take_unsynced();
+        unsynced.into_iter().try_for_each(|offset| super::snapshots::sync(&self.home, offset))
     }
 
     /// Ends all changes and gives the files the form that they keep. With `sync` everything is durable on return;
-    /// without, a sync of the whole volume has to follow before the stop counts as clean.
-    pub fn close(&self, sync: bool) -> Result<(), StorageError> {
+    /// without, a sync of the whole volume has to follow before the stop counts as clean. Returns whether anything was
+    /// written since the log was opened, and so needed this.
+    pub fn close(&self, sync: bool) -> Result<bool, StorageError> {
         let exclusion = self.flush.exclude();
         let mut guard = self.lock();
         let state = &mut *guard;
-        if state.is_closed {
-            return Ok(());
+        if std::mem::replace(&mut state.is_closed, true) {
+            return Ok(false);
         }
-        let active = self.active();
-        if active.size() > 0 || active.base_offset() > 0 {
-            active.finish(&mut state.appender)?;
+        let is_changed = state.is_changed;
+        if is_changed {
+            self.active().finish(&mut state.appender)?;
         }
         state.snapshots.take(&self.home, &state.producers)?;
-        state.is_closed = true;
         drop(guard);
         let end_offset = self.log_end_offset();
-        if sync {
+        if sync && (is_changed || self.recovery_point() < end_offset) {
             self.sync_range(self.recovery_point(), end_offset).map_err(|e| self.failed(e))?;
         } else {
-            self.save_epochs(false)?;
+            self.save_epochs(sync)?;
         }
         exclusion.set_recovery_point(end_offset);
         self.segments.load().iter().for_each(|segment| segment.close_files());
-        Ok(())
+        Ok(is_changed)
+    }
+
+    /// Whether something was written since the log was opened.
+    pub fn is_changed(&self) -> bool {
+        self.lock().is_changed
     }
 }

@@ -77,6 +77,8 @@ struct State {
     producers: ProducerStates,
     snapshots: Snapshots,
     deletions: Vec<Deletion>,
+    /// Whether anything was written since the log was opened.
+    is_changed: bool,
     is_closed: bool,
 }
 
@@ -272,6 +274,7 @@ impl Log {
         state.producers.check_invariants();
     }
 
+    /// For changes.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }

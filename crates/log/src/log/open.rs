@@ -121,6 +121,7 @@ impl Log {
                 producers,
                 snapshots,
                 deletions: Vec::new(),
+                is_changed: false,
                 is_closed: false,
             }),
             flush: FlushState::new(recovery_point),

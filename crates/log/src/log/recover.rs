@@ -96,10 +96,18 @@ impl Recovery<'_> {
     fn verify_from(&mut self, segments: &mut Segments, first: usize) -> Result<ProducerStates, StorageError> {
         let trusted_to = if self.opening.was_clean { 0 } else { self.opening.recovery_point };
         let start = segments[first].recovery_start(trusted_to);
+        // Later ones may be torn; those are written again on the way.
+        let is_whole = |offset| offset <= start.offset || snapshots::read(self.home, offset).is_ok();
+        self.snapshots.retain(self.home, is_whole)?;
         let mut states = self.producers_at(segments, start.offset)?;
         for number in first..segments.len() {
             let segment = Arc::clone(&segments[number]);
             let start = if number == first { start } else { segment.recovery_start(segment.base_offset()) };
+            if let Some(reason) = self.hole(&segments[first..number], &segment) {
+                let lost = segments.split_off(number);
+                self.cut(&lost, segments[number - 1].end().0, 0, reason)?;
+                break;
+            }
             if number > first {
                 states.set_end_offset(states.end_offset().max(segment.base_offset()));
                 self.snapshots.take(self.home, &states)?;
@@ -107,10 +115,7 @@ impl Recovery<'_> {
             let cut = self.recover_segment(&segment, start, &mut states)?;
             if let Some((bytes, reason)) = cut {
                 let later = segments.split_off(number + 1);
-                let bytes = bytes + later.iter().map(|segment| segment.size()).sum::<u64>();
-                self.remove(&later)?;
-                let offset = segment.end().0;
-                self.report.truncation = Some(Truncation { offset, bytes, reason });
+                self.cut(&later, segment.end().0, bytes, reason)?;
                 break;
             }
         }
@@ -118,6 +123,28 @@ impl Recovery<'_> {
         states.set_end_offset(end_offset);
         self.snapshots.retain(self.home, |offset| offset <= end_offset)?;
         Ok(states)
+    }
+
+    /// Whether records are missing between segments that were not flushed: a power loss may take the end of one and leave
+    /// the next. Only compaction leaves such holes on purpose.
+    fn hole(&self, before: &[Arc<Segment>], segment: &Segment) -> Option<String> {
+        let (expected, _) = before.last()?.end();
+        let base_offset = segment.base_offset();
+        (!self.opening.config.compact && expected < base_offset)
+            .then(|| format!("offsets {expected} to {} are missing", base_offset - 1))
+    }
+
+    /// Removes `lost` segments behind `offset`, where the log ends now, and notes it.
+    fn cut(
+        &mut self,
+        lost: &[Arc<Segment>],
+        offset: i64,
+        bytes: u64,
+        reason: String,
+    ) -> Result<(), StorageError> {
+        let bytes = bytes + lost.iter().map(|segment| segment.size()).sum::<u64>();
+        self.report.truncation = Some(Truncation { offset, bytes, reason });
+        self.remove(lost)
     }
 
     /// Verifies a segment; returns the bytes that were cut off and why, if any were.

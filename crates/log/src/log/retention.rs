@@ -151,6 +151,25 @@ impl Log {
         self.home.on("remove", &dir, |disk| disk.remove_dir(&dir))
     }
 
+    /// Refuses appends from now on; reads go on.
+    pub(crate) fn end_appends(&self) {
+        self.lock().is_closed = true;
+    }
+
+    /// Takes back that appends are refused.
+    pub(crate) fn resume_appends(&self) {
+        self.lock().is_closed = false;
+    }
+
+    pub(crate) fn sync_names(&self) -> Result<(), StorageError> {
+        self.home.sync_names()
+    }
+
+    /// The folder was made just now: the next flush makes its name durable as well.
+    pub(crate) fn folder_is_new(&self) {
+        self.home.folder_changed();
+    }
+
     /// Renames the log's folder. Open files and readers are not disturbed.
     pub fn rename(&self, to: &std::path::Path) -> Result<(), StorageError> {
         let _state = self.lock();

@@ -16,12 +16,12 @@ pub(super) struct Snapshots {
     offsets: BTreeSet<i64>,
     /// The offset that the state was at when it was loaded or a snapshot taken: another one there would say the same.
     last_offset: i64,
-    unsynced: Option<i64>,
+    unsynced: BTreeSet<i64>,
 }
 
 impl Snapshots {
     pub(super) fn new(offsets: BTreeSet<i64>) -> Self {
-        Self { offsets, last_offset: 0, unsynced: None }
+        Self { offsets, ..Self::default() }
     }
 
     pub(super) fn latest_in(&self, above: i64, up_to: i64) -> Option<i64> {
@@ -48,12 +48,12 @@ impl Snapshots {
         home.name_changed();
         self.offsets.insert(offset);
         self.last_offset = offset;
-        self.unsynced = Some(offset);
+        self.unsynced.insert(offset);
         Ok(())
     }
 
-    pub(super) fn take_unsynced(&mut self) -> Option<i64> {
-        self.unsynced.take()
+    pub(super) fn take_unsynced(&mut self) -> BTreeSet<i64> {
+        std::mem::take(&mut self.unsynced)
     }
 
     /// Removes the snapshots for which `wanted` says no.
@@ -67,7 +67,7 @@ impl Snapshots {
 
     pub(super) fn remove(&mut self, home: &Home, offset: i64) -> Result<(), StorageError> {
         self.offsets.remove(&offset);
-        self.unsynced = self.unsynced.filter(|unsynced| *unsynced != offset);
+        self.unsynced.remove(&offset);
         home.name_changed();
         home.remove_file(&file_name(offset, FileKind::Snapshot))
     }

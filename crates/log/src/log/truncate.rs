@@ -21,6 +21,7 @@ impl Log {
         }
         // From here on nothing above is safe, whatever the checkpoints still say.
         exclusion.set_recovery_point(self.recovery_point().min(offset));
+        state.is_changed = true;
         let first = self.segments.load()[0].base_offset();
         let result = match offset < first {
             true => self.start_at(&mut state, offset, offset, now_ms),
@@ -39,6 +40,7 @@ impl Log {
         let exclusion = self.flush.exclude();
         let mut state = self.lock();
         exclusion.set_recovery_point(offset);
+        state.is_changed = true;
         self.start_at(&mut state, offset, log_start_offset.min(offset), now_ms).map_err(|e| self.failed(e))
     }
 
@@ -58,8 +60,11 @@ impl Log {
         let epochs_changed = self.epochs.write().truncate_from_end(offset);
         self.reload_producers(state, offset, now_ms)?;
         self.set_high_watermark_locked(state, self.high_watermark());
-        // Should the machine stop before the next flush, the epochs that were cut must not come back.
-        if epochs_changed { self.save_epochs(true) } else { Ok(()) }
+        // Should the machine stop before the next flush, the epochs and snapshots that were cut must not come back.
+        if epochs_changed {
+            self.save_epochs(true)?;
+        }
+        self.home.sync_names()
     }
 
     fn reload_producers(&self, state: &mut State, offset: i64, now_ms: i64) -> Result<(), StorageError> {
@@ -98,6 +103,7 @@ impl Log {
         state.appender = Appender::new(now_ms);
         self.set_high_watermark_locked(state, offset);
         self.epochs.write().clear();
-        self.save_epochs(true)
+        self.save_epochs(true)?;
+        self.home.sync_names()
     }
 }

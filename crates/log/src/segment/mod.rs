@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) use append::{Appender, NewBatch};
-pub(crate) use recover::{Recovered, RecoveryStart};
+pub(crate) use recover::RecoveryStart;
 pub use search::RecordPosition;
 
 use crate::error::StorageError;
@@ -105,10 +105,6 @@ impl Segment {
 
     pub(crate) fn offset_index(&self) -> &OffsetIndex {
         &self.offset_index
-    }
-
-    pub(crate) fn time_index(&self) -> &TimeIndex {
-        &self.time_index
     }
 
     pub(crate) fn transaction_index(&self) -> &TransactionIndex {

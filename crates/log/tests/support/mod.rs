@@ -12,15 +12,15 @@ use klamm_protocol::messages::EndTxnMarker;
 use klamm_records::{AcceptedBatch, BatchBuilder, NewRecord};
 
 /// The folders that a real Kafka wrote.
-pub const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/golden/files");
+pub(crate) const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol/golden/files");
 
 /// A little after the golden folders were written.
-pub const GOLDEN_NOW_MS: i64 = 1_795_361_200_000;
+pub(crate) const GOLDEN_NOW_MS: i64 = 1_795_361_200_000;
 
 /// The folder that tests on a simulated disk use.
-pub const DIR: &str = "/data/topic-0";
+pub(crate) const DIR: &str = "/data/topic-0";
 
-pub fn opening(dir: impl Into<PathBuf>) -> LogOpening {
+pub(crate) fn opening(dir: impl Into<PathBuf>) -> LogOpening {
     LogOpening {
         dir: dir.into(),
         config: Arc::new(LogConfig::default()),
@@ -31,50 +31,50 @@ pub fn opening(dir: impl Into<PathBuf>) -> LogOpening {
     }
 }
 
-pub fn open_on(disk: Arc<dyn Disk>, opening: LogOpening) -> (Log, RecoveryReport) {
+pub(crate) fn open_on(disk: Arc<dyn Disk>, opening: LogOpening) -> (Log, RecoveryReport) {
     Log::open(disk, OpenFiles::new(100), opening).unwrap_or_else(|e| panic!("{e}"))
 }
 
-pub fn open_real(opening: LogOpening) -> (Log, RecoveryReport) {
+pub(crate) fn open_real(opening: LogOpening) -> (Log, RecoveryReport) {
     open_on(Arc::new(RealDisk), opening)
 }
 
 /// A simulated disk with the partition's folder.
-pub fn simulated(seed: u64) -> SimulatedDisk {
+pub(crate) fn simulated(seed: u64) -> SimulatedDisk {
     let disk = SimulatedDisk::seeded(seed);
     disk.create_dir(Path::new(DIR)).expect("an empty disk takes a folder");
     disk
 }
 
 /// Makes the folder's own name durable, as the log directory does when it creates one.
-pub fn sync_folders(disk: &SimulatedDisk) {
+pub(crate) fn sync_folders(disk: &SimulatedDisk) {
     for dir in ["/", "/data"] {
         disk.sync_dir(Path::new(dir)).expect("the folder is there");
     }
 }
 
-pub fn open_simulated(disk: &SimulatedDisk, opening: LogOpening) -> (Log, RecoveryReport) {
+pub(crate) fn open_simulated(disk: &SimulatedDisk, opening: LogOpening) -> (Log, RecoveryReport) {
     open_on(Arc::new(disk.clone()), opening)
 }
 
 /// A batch of `values` whose records have consecutive timestamps from `timestamp`.
-pub fn batch(timestamp: i64, values: &[&str]) -> AcceptedBatch<'static> {
+pub(crate) fn batch(timestamp: i64, values: &[&str]) -> AcceptedBatch<'static> {
     fill(BatchBuilder::new(0), timestamp, values)
 }
 
 /// The same by an idempotent producer.
-pub fn batch_of(producer: (i64, i16), sequence: i32, values: &[&str]) -> AcceptedBatch<'static> {
+pub(crate) fn batch_of(producer: (i64, i16), sequence: i32, values: &[&str]) -> AcceptedBatch<'static> {
     fill(BatchBuilder::new(0).producer(producer.0, producer.1, sequence), 1000, values)
 }
 
 /// The same within a transaction.
-pub fn transactional(producer: (i64, i16), sequence: i32, values: &[&str]) -> AcceptedBatch<'static> {
+pub(crate) fn transactional(producer: (i64, i16), sequence: i32, values: &[&str]) -> AcceptedBatch<'static> {
     let builder = BatchBuilder::new(0).producer(producer.0, producer.1, sequence).transactional(true);
     fill(builder, 1000, values)
 }
 
 /// The marker that ends a producer's transaction.
-pub fn marker(producer: (i64, i16), is_abort: bool, coordinator_epoch: i32) -> AcceptedBatch<'static> {
+pub(crate) fn marker(producer: (i64, i16), is_abort: bool, coordinator_epoch: i32) -> AcceptedBatch<'static> {
     let marker = EndTxnMarker { coordinator_epoch };
     let record = if is_abort { ControlRecord::Abort(marker) } else { ControlRecord::Commit(marker) };
     let (key, value) = (record.key_bytes(), record.value_bytes().expect("a marker can be written"));
@@ -93,7 +93,7 @@ fn fill(mut builder: BatchBuilder, timestamp: i64, values: &[&str]) -> AcceptedB
 }
 
 /// The bytes that a read from `offset` up to the log end gives, read to the log's end.
-pub fn read_all(log: &Log, offset: i64) -> Vec<u8> {
+pub(crate) fn read_all(log: &Log, offset: i64) -> Vec<u8> {
     let (mut offset, mut bytes, mut hint) = (offset, Vec::new(), None);
     while offset < log.log_end_offset() {
         let slice = log.read(offset, i64::MAX, usize::MAX, true, hint).unwrap_or_else(|e| panic!("{e}"));
@@ -108,7 +108,7 @@ pub fn read_all(log: &Log, offset: i64) -> Vec<u8> {
 }
 
 /// The values of all records from `offset` on, with their offsets; control records are left out.
-pub fn values(log: &Log, offset: i64) -> Vec<(i64, String)> {
+pub(crate) fn values(log: &Log, offset: i64) -> Vec<(i64, String)> {
     let bytes = read_all(log, offset);
     let mut values = Vec::new();
     for batch in klamm_records::batches(&bytes) {
@@ -129,7 +129,7 @@ pub fn values(log: &Log, offset: i64) -> Vec<(i64, String)> {
 }
 
 /// Copies a golden folder to where it may be written to.
-pub fn copy_golden(folder: &str, to: &Path) -> PathBuf {
+pub(crate) fn copy_golden(folder: &str, to: &Path) -> PathBuf {
     let target = to.join(folder);
     std::fs::create_dir_all(&target).expect("a temporary folder can be made");
     for entry in std::fs::read_dir(Path::new(GOLDEN).join(folder)).expect("the golden folder is there") {

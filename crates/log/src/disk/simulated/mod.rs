@@ -246,6 +246,13 @@ impl Disk for SimulatedDisk {
         self.run(Operation::Sync, dir, |machine| machine.nodes.sync_dir(dir))
     }
 
+    fn sync_volume(&self, path: &Path) -> io::Result<()> {
+        self.run(Operation::Sync, path, |machine| {
+            machine.nodes.sync_all();
+            Ok(())
+        })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let incarnation = self.run(Operation::Open, path, |machine| {
             if machine.locks.iter().any(|held| held == path) {

@@ -126,9 +126,7 @@ impl Nodes {
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
         let id = self.find(path)?;
-        let dir = self.dir_mut(id)?;
-        dir.durable = dir.live.clone();
-        dir.unsynced.clear();
+        self.dir_mut(id)?.sync();
         Ok(())
     }
 
@@ -165,6 +163,15 @@ impl Nodes {
         let last = content.live.len().max(size as usize) / block;
         content.live.resize(size as usize, 0);
         content.unsynced_blocks.extend(first..=last);
+    }
+
+    pub(super) fn sync_all(&mut self) {
+        for id in (0..self.nodes.len()).map(NodeId) {
+            match &mut self.nodes[id.0] {
+                Node::Dir(dir) => dir.sync(),
+                Node::File(_) => self.sync_data(id),
+            }
+        }
     }
 
     pub(super) fn sync_data(&mut self, id: NodeId) {
@@ -285,6 +292,11 @@ impl Change {
 }
 
 impl Dir {
+    fn sync(&mut self) {
+        self.durable = self.live.clone();
+        self.unsynced.clear();
+    }
+
     fn lose_power(&mut self, random: &mut Random) {
         let kept = random.below(self.unsynced.len() as u64 + 1) as usize;
         for change in self.unsynced.drain(..).take(kept) {

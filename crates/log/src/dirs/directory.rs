@@ -1,0 +1,222 @@
+//! One log directory: its lock, its identity, its health and its checkpoints.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use klamm_protocol::Uuid;
+use parking_lot::Mutex;
+
+use super::{DirsError, Replica, is_missing};
+use crate::checkpoint::{
+    CLEANER_OFFSET_CHECKPOINT, CleanShutdown, LOG_START_OFFSET_CHECKPOINT, MetaProperties, OffsetCheckpoint,
+    RECOVERY_POINT_CHECKPOINT, REPLICATION_OFFSET_CHECKPOINT, read_offsets, write_offsets,
+};
+use crate::config::LogConfig;
+use crate::disk::{Disk, Lock};
+use crate::error::StorageError;
+use crate::log::LogOpening;
+use crate::names::TopicPartition;
+
+const LOCK_FILE: &str = ".lock";
+
+/// A log directory.
+#[derive(Debug)]
+pub struct LogDirectory {
+    path: PathBuf,
+    meta: Mutex<Option<MetaProperties>>,
+    error: Mutex<Option<StorageError>>,
+    /// What the last stop left; `None` if it was not clean.
+    clean_shutdown: Option<CleanShutdown>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+impl LogDirectory {
+    pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Self, DirsError> {
+        let mut directory = Self {
+            path: path.to_owned(),
+            meta: Mutex::new(None),
+            error: Mutex::new(None),
+            clean_shutdown: None,
+            lock: Mutex::new(None),
+        };
+        match directory.try_open(disk) {
+            Err(DirsError::Storage(error)) if !error.is_damage() => {
+                directory.note_error(&error);
+                *directory.error.lock() = Some(error);
+            }
+            other => other?,
+        }
+        Ok(directory)
+    }
+
+    fn try_open(&mut self, disk: &dyn Disk) -> Result<(), DirsError> {
+        let path = &self.path;
+        if disk.metadata(path).is_err() {
+            create_durably(disk, path)?;
+        }
+        let lock_path = path.join(LOCK_FILE);
+        let lock = disk.lock(&lock_path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::WouldBlock => DirsError::Locked(path.clone()),
+            _ => StorageError::new("lock", &lock_path, e).into(),
+        })?;
+        self.lock = Mutex::new(Some(lock));
+        self.meta = Mutex::new(MetaProperties::read(disk, path)?);
+        self.clean_shutdown = CleanShutdown::read(disk, path)?;
+        Ok(())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its own id; `None` while it is not formatted.
+    pub fn id(&self) -> Option<Uuid> {
+        self.meta.lock().as_ref()?.directory_id
+    }
+
+    /// Whose it is; `None` while it is not formatted.
+    pub fn meta(&self) -> Option<MetaProperties> {
+        self.meta.lock().clone()
+    }
+
+    /// Whether it can be used.
+    pub fn is_online(&self) -> bool {
+        self.error.lock().is_none()
+    }
+
+    /// What took it offline.
+    pub fn error(&self) -> Option<StorageError> {
+        self.error.lock().clone()
+    }
+
+    /// Whether the last stop was clean.
+    pub fn was_clean(&self) -> bool {
+        self.clean_shutdown.is_some()
+    }
+
+    /// The broker's epoch at the last stop, if that was clean (KIP-966).
+    pub fn previous_broker_epoch(&self) -> Option<i64> {
+        self.clean_shutdown?.broker_epoch
+    }
+
+    /// A broken disk takes the directory offline for good; a full one or a damaged file does not.
+    pub(super) fn note_error(&self, error: &StorageError) {
+        let is_disk = !error.is_full() && !error.is_damage() && !error.is_not_found();
+        let mut known = self.error.lock();
+        if is_disk && known.is_none() {
+            tracing::error!(directory = %self.path.display(), %error, "log directory is offline");
+            *known = Some(error.clone());
+        }
+    }
+
+    pub(super) fn format(&self, disk: &dyn Disk, meta: MetaProperties) -> Result<(), StorageError> {
+        meta.write(disk, &self.path)?;
+        *self.meta.lock() = Some(meta);
+        Ok(())
+    }
+
+    pub(super) fn count<'a>(&self, replicas: impl Iterator<Item = &'a Replica>) -> usize {
+        replicas.filter(|replica| replica.directory.path == self.path).count()
+    }
+
+    /// From here on a stop counts as unclean until the next clean one.
+    pub(super) fn begin(&self, disk: &dyn Disk) -> Result<(), StorageError> {
+        CleanShutdown::remove(disk, &self.path)
+    }
+
+    pub(super) fn end(&self, disk: &dyn Disk, broker_epoch: i64) -> Result<(), StorageError> {
+        CleanShutdown::write(disk, &self.path, broker_epoch)
+    }
+
+    pub(super) fn unlock(&self) {
+        *self.lock.lock() = None;
+    }
+
+    /// The checkpoints. A damaged one costs only time: it is taken for missing, and logs are verified from their beginning.
+    pub(super) fn load_offsets(&self, disk: &dyn Disk) -> Result<Offsets, StorageError> {
+        let read = |name| match read_offsets(disk, &self.path.join(name)) {
+            Err(error) if error.is_damage() => {
+                tracing::warn!(%error, "the checkpoint is not used");
+                Ok(OffsetCheckpoint::new())
+            }
+            other => other,
+        };
+        Ok(Offsets {
+            recovery_points: read(RECOVERY_POINT_CHECKPOINT)?,
+            log_starts: read(LOG_START_OFFSET_CHECKPOINT)?,
+            high_watermarks: read(REPLICATION_OFFSET_CHECKPOINT)?,
+        })
+    }
+
+    pub(super) fn write_recovery_points(
+        &self,
+        disk: &dyn Disk,
+        of: &OffsetCheckpoint,
+    ) -> Result<(), StorageError> {
+        write_offsets(disk, &self.path.join(RECOVERY_POINT_CHECKPOINT), of)
+    }
+
+    pub(super) fn write_log_starts(
+        &self,
+        disk: &dyn Disk,
+        of: &OffsetCheckpoint,
+    ) -> Result<(), StorageError> {
+        write_offsets(disk, &self.path.join(LOG_START_OFFSET_CHECKPOINT), of)
+    }
+
+    pub(super) fn write_high_watermarks(
+        &self,
+        disk: &dyn Disk,
+        of: &OffsetCheckpoint,
+    ) -> Result<(), StorageError> {
+        write_offsets(disk, &self.path.join(REPLICATION_OFFSET_CHECKPOINT), of)
+    }
+
+    /// Up to where compaction got, as the last cleaner left it.
+    pub fn cleaner_offsets(&self, disk: &dyn Disk) -> Result<BTreeMap<TopicPartition, i64>, StorageError> {
+        read_offsets(disk, &self.path.join(CLEANER_OFFSET_CHECKPOINT))
+    }
+
+    /// The names of the folders in it.
+    pub(super) fn folders(&self, disk: &dyn Disk) -> Result<Vec<String>, StorageError> {
+        match disk.list(&self.path) {
+            Ok(entries) => {
+                Ok(entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect())
+            }
+            Err(e) if is_missing(&e) => Ok(Vec::new()),
+            Err(e) => Err(StorageError::new("list", &self.path, e)),
+        }
+    }
+}
+
+fn create_durably(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
+    disk.create_dir(path).map_err(|e| StorageError::new("create", path, e))?;
+    // Folders above that were there already may belong to somebody else, who does not let them be opened.
+    path.ancestors().skip(1).for_each(|above| drop(disk.sync_dir(above)));
+    Ok(())
+}
+
+/// What the checkpoints of a directory say.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    pub(super) recovery_points: OffsetCheckpoint,
+    pub(super) log_starts: OffsetCheckpoint,
+    pub(super) high_watermarks: OffsetCheckpoint,
+}
+
+impl Offsets {
+    pub(super) fn opening(
+        &self,
+        partition: &TopicPartition,
+        dir: PathBuf,
+        config: Arc<LogConfig>,
+        was_clean: bool,
+        now_ms: i64,
+    ) -> LogOpening {
+        let of = |offsets: &OffsetCheckpoint| offsets.get(partition).copied().unwrap_or(0);
+        let (log_start_offset, recovery_point) = (of(&self.log_starts), of(&self.recovery_points));
+        LogOpening { dir, config, log_start_offset, recovery_point, was_clean, now_ms }
+    }
+}

@@ -1,0 +1,195 @@
+//! Loading all partitions on start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::directory::Offsets;
+use super::{LogDirectory, LogDirs, Replica};
+use crate::checkpoint::PartitionMetadata;
+use crate::config::LogConfig;
+use crate::error::StorageError;
+use crate::log::{Log, RecoveryReport};
+use crate::names::{FolderKind, TopicPartition, parse_folder_name};
+
+/// How partitions are loaded.
+pub struct Loading<'a> {
+    /// The settings of each partition's log.
+    pub config_of: &'a (dyn Fn(&TopicPartition) -> Arc<LogConfig> + Sync),
+    /// Whose folder is left alone: the metadata log's.
+    pub except: &'a TopicPartition,
+    /// How many threads share the work; with 1 it is done on the caller's.
+    pub threads: usize,
+    /// The time.
+    pub now_ms: i64,
+}
+
+/// What loading found.
+#[derive(Debug, Default)]
+pub struct LoadReport {
+    /// How many replicas were loaded.
+    pub loaded: usize,
+    /// Replicas of which there is something to tell.
+    pub recovered: Vec<(TopicPartition, RecoveryReport)>,
+    /// Replicas that could not be loaded.
+    pub failed: Vec<(TopicPartition, StorageError)>,
+}
+
+/// A partition folder to load.
+struct Folder {
+    partition: TopicPartition,
+    kind: FolderKind,
+    path: PathBuf,
+    directory: Arc<LogDirectory>,
+    offsets: Arc<Offsets>,
+}
+
+type Outcome = (Folder, Result<(Replica, RecoveryReport), StorageError>);
+
+impl LogDirs {
+    /// Loads every partition folder; removes those that wait for deletion. From now on a stop counts as unclean until
+    /// [`close`](Self::close). A folder that cannot be loaded is reported and does not keep the others from it.
+    pub fn load(&self, loading: &Loading<'_>) -> Result<LoadReport, StorageError> {
+        let mut folders = Vec::new();
+        for directory in self.online() {
+            let found = self.folders_of(directory, loading.except);
+            folders.extend(self.on(directory, found).unwrap_or_default());
+        }
+        let outcomes = self.load_folders(folders, loading);
+        let mut report = LoadReport::default();
+        for (folder, outcome) in outcomes {
+            match outcome {
+                Ok((replica, recovery)) => {
+                    self.add_loaded(folder, replica, recovery, loading.now_ms, &mut report)
+                }
+                Err(error) => {
+                    folder.directory.note_error(&error);
+                    report.failed.push((folder.partition, error));
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    fn folders_of(
+        &self,
+        directory: &Arc<LogDirectory>,
+        except: &TopicPartition,
+    ) -> Result<Vec<Folder>, StorageError> {
+        let offsets = Arc::new(directory.load_offsets(&*self.disk)?);
+        directory.begin(&*self.disk)?;
+        let mut folders = Vec::new();
+        for name in directory.folders(&*self.disk)? {
+            let Some((partition, kind)) = parse_folder_name(&name) else { continue };
+            let path = directory.path().join(&name);
+            match kind {
+                FolderKind::Deleted => self.remove_folder(&path)?,
+                FolderKind::Stray => {}
+                FolderKind::Current | FolderKind::Future if partition != *except => {
+                    let (directory, offsets) = (Arc::clone(directory), Arc::clone(&offsets));
+                    folders.push(Folder { partition, kind, path, directory, offsets });
+                }
+                FolderKind::Current | FolderKind::Future => {}
+            }
+        }
+        Ok(folders)
+    }
+
+    fn remove_folder(&self, path: &std::path::Path) -> Result<(), StorageError> {
+        let entries = self.disk.list(path).map_err(|e| StorageError::new("list", path, e))?;
+        for entry in entries.iter().filter(|entry| !entry.is_dir) {
+            let file = path.join(&entry.name);
+            self.disk.remove(&file).map_err(|e| StorageError::new("remove", &file, e))?;
+        }
+        self.disk.remove_dir(path).map_err(|e| StorageError::new("remove", path, e))
+    }
+
+    fn load_folders(&self, folders: Vec<Folder>, loading: &Loading<'_>) -> Vec<Outcome> {
+        let queue = Mutex::new(folders.into_iter());
+        let outcomes = Mutex::new(Vec::new());
+        let work = || {
+            loop {
+                let next = queue.lock().next();
+                let Some(folder) = next else { break };
+                let outcome = self.load_folder(&folder, loading);
+                outcomes.lock().push((folder, outcome));
+            }
+        };
+        if loading.threads <= 1 {
+            work();
+        } else {
+            std::thread::scope(|scope| (0..loading.threads).for_each(|_| drop(scope.spawn(work))));
+        }
+        let mut outcomes = outcomes.into_inner();
+        outcomes.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+        outcomes
+    }
+
+    fn load_folder(
+        &self,
+        folder: &Folder,
+        loading: &Loading<'_>,
+    ) -> Result<(Replica, RecoveryReport), StorageError> {
+        let partition = &folder.partition;
+        let config = (loading.config_of)(partition);
+        let was_clean = folder.directory.was_clean();
+        let mut opening =
+            folder.offsets.opening(partition, folder.path.clone(), config, was_clean, loading.now_ms);
+        if folder.kind == FolderKind::Future {
+            // The checkpoints are about the current replica.
+            (opening.recovery_point, opening.log_start_offset) = (0, 0);
+        }
+        let topic_id = PartitionMetadata::read(&*self.disk, &folder.path)?.map(|metadata| metadata.topic_id);
+        let (log, report) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
+        if let Some(high_watermark) = folder.offsets.high_watermarks.get(partition) {
+            log.set_high_watermark(*high_watermark);
+        }
+        let directory = Arc::clone(&folder.directory);
+        Ok((Replica { log: Arc::new(log), directory, topic_id }, report))
+    }
+
+    fn add_loaded(
+        &self,
+        folder: Folder,
+        replica: Replica,
+        recovery: RecoveryReport,
+        now_ms: i64,
+        report: &mut LoadReport,
+    ) {
+        let replicas = match folder.kind {
+            FolderKind::Future => &self.futures,
+            _ => &self.replicas,
+        };
+        report.loaded += 1;
+        if !recovery.is_empty() {
+            report.recovered.push((folder.partition.clone(), recovery));
+        }
+        let mut replicas = replicas.write();
+        let (kept, other) = match replicas.remove(&folder.partition) {
+            Some(other) if other.log.log_end_offset() > replica.log.log_end_offset() => {
+                (other, Some(replica))
+            }
+            other => (replica, other),
+        };
+        replicas.insert(folder.partition.clone(), kept);
+        drop(replicas);
+        if let Some(other) = other {
+            self.drop_copy(&folder.partition, &other, now_ms, report);
+        }
+    }
+
+    /// A stop in the middle of a move leaves two folders of a partition, both whole; one is enough.
+    fn drop_copy(&self, partition: &TopicPartition, copy: &Replica, now_ms: i64, report: &mut LoadReport) {
+        report.loaded -= 1;
+        let mut recovery = RecoveryReport::default();
+        let dir = copy.log.dir();
+        match self.retire(partition, copy, now_ms) {
+            Ok(()) => {
+                recovery.repairs.push(format!("{} is a second copy and is removed", dir.display()));
+                report.recovered.push((partition.clone(), recovery));
+            }
+            Err(error) => report.failed.push((partition.clone(), error)),
+        }
+    }
+}

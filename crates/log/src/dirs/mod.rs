@@ -1,0 +1,321 @@
+//! A node's log directories and the partitions in them.
+//!
+//! Each directory is locked against other processes, has an identity of its own (`meta.properties`), holds partition
+//! folders and the checkpoints of their offsets, and may go offline alone when its disk fails (KIP-112).
+//!
+//! The map of partitions is for finding a log, not for the hot path: the broker keeps the `Arc<Log>` of its partitions.
+
+mod describe;
+mod directory;
+mod load;
+mod movement;
+mod stop;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use klamm_protocol::Uuid;
+use parking_lot::{Mutex, RwLock};
+use thiserror::Error;
+
+pub use describe::{DirectoryDescription, ReplicaDescription};
+pub use directory::LogDirectory;
+pub use load::{LoadReport, Loading};
+pub use movement::{Copied, MoveError};
+
+use crate::checkpoint::{MetaProperties, PartitionMetadata};
+use crate::config::LogConfig;
+use crate::disk::Disk;
+use crate::error::StorageError;
+use crate::files::OpenFiles;
+use crate::log::{Log, LogOpening, RecoveryReport};
+use crate::names::{FolderKind, TopicPartition, folder_name};
+
+/// A partition's log and where it is.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// The log.
+    pub log: Arc<Log>,
+    /// The directory that it is in.
+    pub directory: Arc<LogDirectory>,
+    /// The topic's id; `None` for folders of old brokers, and after a power loss right behind the folder's making.
+    pub topic_id: Option<Uuid>,
+}
+
+/// All log directories of a node.
+#[derive(Debug)]
+pub struct LogDirs {
+    disk: Arc<dyn Disk>,
+    files: Arc<OpenFiles>,
+    directories: Vec<Arc<LogDirectory>>,
+    replicas: RwLock<BTreeMap<TopicPartition, Replica>>,
+    /// Replicas being filled to replace the current one in another directory.
+    futures: RwLock<BTreeMap<TopicPartition, Replica>>,
+    /// Folders that were renamed for deletion, and when they go.
+    deleted: Mutex<Vec<(i64, Arc<Log>)>>,
+    /// Tells folders of one partition apart.
+    folders_made: AtomicU64,
+}
+
+/// Why the log directories cannot be used.
+#[derive(Clone, Debug, Error)]
+pub enum DirsError {
+    /// The settings name none.
+    #[error("no log directory is configured")]
+    None,
+    /// Another process has it.
+    #[error("log directory {} is in use by another process, which holds its .lock file", .0.display())]
+    Locked(PathBuf),
+    /// No directory is left that works.
+    #[error("no usable log directory is left: {0}")]
+    AllOffline(StorageError),
+    /// Two directories say different things about whose they are.
+    #[error("log directory {}: {what}", path.display())]
+    Mismatch {
+        /// The directory.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// The disk refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// Why a partition's folder could not be made.
+#[derive(Clone, Debug, Error)]
+pub enum CreateError {
+    /// The partition is here already, in this directory.
+    #[error("there is a log of {partition} in {}", path.display())]
+    Exists {
+        /// The partition.
+        partition: TopicPartition,
+        /// The directory that has it.
+        path: PathBuf,
+    },
+    /// No such directory, or it is offline (LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR).
+    #[error("no usable log directory for the partition")]
+    NoDirectory,
+    /// The disk refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl LogDirs {
+    /// Makes the directories that are missing, and locks all. One that the disk refuses is offline from the start;
+    /// if none is left, or another process has one, this fails.
+    pub fn open(disk: Arc<dyn Disk>, paths: &[PathBuf], open_files_max: usize) -> Result<Self, DirsError> {
+        let mut directories = Vec::new();
+        for path in paths {
+            directories.push(Arc::new(LogDirectory::open(&*disk, path)?));
+        }
+        let usable = directories.iter().any(|directory| directory.is_online());
+        if let Some(error) = directories.first().and_then(|first| first.error()).filter(|_| !usable) {
+            return Err(DirsError::AllOffline(error));
+        }
+        if directories.is_empty() {
+            return Err(DirsError::None);
+        }
+        check_same_node(&directories)?;
+        Ok(Self {
+            disk,
+            files: OpenFiles::new(open_files_max),
+            directories,
+            replicas: RwLock::default(),
+            futures: RwLock::default(),
+            deleted: Mutex::default(),
+            folders_made: AtomicU64::new(0),
+        })
+    }
+
+    /// The directories, in the order of the settings.
+    pub fn directories(&self) -> &[Arc<LogDirectory>] {
+        &self.directories
+    }
+
+    /// Whose the directories are, if at least one of them is formatted.
+    pub fn meta_properties(&self) -> Option<MetaProperties> {
+        self.directories.iter().find_map(|directory| directory.meta())
+    }
+
+    /// Formats the directories that are not; each gets the next of `ids`, which are random.
+    pub fn format(
+        &self,
+        cluster_id: &str,
+        node_id: i32,
+        mut ids: impl FnMut() -> Uuid,
+    ) -> Result<(), StorageError> {
+        for directory in self.online().filter(|directory| directory.id().is_none()) {
+            let cluster_id = cluster_id.to_owned();
+            directory
+                .format(&*self.disk, MetaProperties { cluster_id, node_id, directory_id: Some(ids()) })?;
+        }
+        Ok(())
+    }
+
+    /// The partition's replica.
+    pub fn get(&self, partition: &TopicPartition) -> Option<Replica> {
+        self.replicas.read().get(partition).cloned()
+    }
+
+    /// The replica that is being filled to replace the current one.
+    pub fn future(&self, partition: &TopicPartition) -> Option<Replica> {
+        self.futures.read().get(partition).cloned()
+    }
+
+    /// All replicas, by partition.
+    pub fn replicas(&self) -> Vec<(TopicPartition, Replica)> {
+        self.replicas.read().iter().map(|(partition, replica)| (partition.clone(), replica.clone())).collect()
+    }
+
+    /// Makes a partition's folder, in the directory with this id or in the one with the fewest partitions. Nothing but the
+    /// folder and `partition.metadata` is written until the first append.
+    pub fn create(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<Uuid>,
+        directory: Option<Uuid>,
+        config: Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<Replica, CreateError> {
+        let mut replicas = self.replicas.write();
+        if let Some(replica) = replicas.get(partition) {
+            let (partition, path) = (partition.clone(), replica.directory.path().to_owned());
+            return Err(CreateError::Exists { partition, path });
+        }
+        let directory = match directory {
+            Some(id) => self.online().find(|directory| directory.id() == Some(id)),
+            None => self.online().min_by_key(|directory| directory.count(replicas.values())),
+        };
+        let directory = Arc::clone(directory.ok_or(CreateError::NoDirectory)?);
+        let name = folder_name(partition, FolderKind::Current, 0);
+        let replica = self.make_folder(directory, &name, topic_id, config, 0, now_ms)?;
+        replicas.insert(partition.clone(), replica.clone());
+        Ok(replica)
+    }
+
+    fn make_folder(
+        &self,
+        directory: Arc<LogDirectory>,
+        name: &str,
+        topic_id: Option<Uuid>,
+        config: Arc<LogConfig>,
+        start_offset: i64,
+        now_ms: i64,
+    ) -> Result<Replica, StorageError> {
+        let dir = directory.path().join(name);
+        let made = self.disk.create_dir(&dir).map_err(|e| StorageError::new("create", &dir, e));
+        made.inspect_err(|e| directory.note_error(e))?;
+        if let Some(topic_id) = topic_id {
+            PartitionMetadata { topic_id }.write(&*self.disk, &dir)?;
+        }
+        let opening = LogOpening {
+            dir,
+            config,
+            log_start_offset: start_offset,
+            recovery_point: start_offset,
+            was_clean: true,
+            now_ms,
+        };
+        let (log, _) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
+        log.folder_is_new();
+        Ok(Replica { log: Arc::new(log), directory, topic_id })
+    }
+
+    /// Opens a log that the others have nothing to do with: the metadata log, which [`load`](Self::load) leaves out. Its
+    /// folder is made if it is missing.
+    pub fn open_separately(
+        &self,
+        directory: &LogDirectory,
+        partition: &TopicPartition,
+        config: Arc<LogConfig>,
+        now_ms: i64,
+    ) -> Result<(Arc<Log>, RecoveryReport), StorageError> {
+        let dir = directory.path().join(partition.to_string());
+        self.disk.create_dir(&dir).map_err(|e| StorageError::new("create", &dir, e))?;
+        let offsets = directory.load_offsets(&*self.disk)?;
+        let opening = offsets.opening(partition, dir, config, directory.was_clean(), now_ms);
+        let (log, report) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
+        log.folder_is_new();
+        Ok((Arc::new(log), report))
+    }
+
+    /// Takes a partition out and renames its folder, so that it is not found on the next start even if it is not removed
+    /// before. Whether there was one. The files go with [`remove_deleted`](Self::remove_deleted).
+    pub fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
+        let found = [&self.replicas, &self.futures].map(|replicas| replicas.write().remove(partition));
+        let mut any = false;
+        for replica in found.into_iter().flatten() {
+            self.retire(partition, &replica, now_ms)?;
+            any = true;
+        }
+        Ok(any)
+    }
+
+    fn retire(&self, partition: &TopicPartition, replica: &Replica, now_ms: i64) -> Result<(), StorageError> {
+        let name = folder_name(partition, FolderKind::Deleted, self.unique(now_ms));
+        replica.log.end_appends();
+        self.on(&replica.directory, replica.log.rename(&replica.directory.path().join(name)))?;
+        let due_ms = now_ms.saturating_add(replica.log.config().file_delete_delay_ms);
+        self.deleted.lock().push((due_ms, Arc::clone(&replica.log)));
+        Ok(())
+    }
+
+    /// Removes folders and segments whose deletion is due. Takes as long as the file system needs for it.
+    pub fn remove_deleted(&self, now_ms: i64) -> Result<(), StorageError> {
+        let due: Vec<_> = self.deleted.lock().extract_if(.., |(due_ms, _)| *due_ms <= now_ms).collect();
+        due.into_iter().try_for_each(|(_, log)| log.remove())?;
+        for (_, replica) in self.replicas() {
+            self.on(&replica.directory, replica.log.remove_deleted_files(now_ms).map(|_| ()))?;
+        }
+        Ok(())
+    }
+
+    /// The directory that an error came from goes offline, unless its disk is only full or a file's content at fault.
+    /// Returns the directory if this took it down, for the broker to report.
+    pub fn note_error(&self, error: &StorageError) -> Option<Arc<LogDirectory>> {
+        let directory = self.directories.iter().find(|directory| error.path.starts_with(directory.path()))?;
+        let was_online = directory.is_online();
+        directory.note_error(error);
+        (was_online && !directory.is_online()).then(|| Arc::clone(directory))
+    }
+
+    fn on<T>(&self, directory: &LogDirectory, result: Result<T, StorageError>) -> Result<T, StorageError> {
+        result.inspect_err(|e| directory.note_error(e))
+    }
+
+    fn online(&self) -> impl Iterator<Item = &Arc<LogDirectory>> {
+        self.directories.iter().filter(|directory| directory.is_online())
+    }
+
+    fn unique(&self, now_ms: i64) -> u128 {
+        u128::from(now_ms as u64) << 64 | u128::from(self.folders_made.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// All formatted directories belong to one node of one cluster, and each is itself.
+fn check_same_node(directories: &[Arc<LogDirectory>]) -> Result<(), DirsError> {
+    let formatted: Vec<_> =
+        directories.iter().filter_map(|directory| Some((directory.path(), directory.meta()?))).collect();
+    let mismatch = |path: &Path, what| Err(DirsError::Mismatch { path: path.to_owned(), what });
+    for (number, (path, meta)) in formatted.iter().enumerate() {
+        for (other_path, other) in &formatted[..number] {
+            if (&meta.cluster_id, meta.node_id) != (&other.cluster_id, other.node_id) {
+                let ours = format!("belongs to node {} of cluster {}", meta.node_id, meta.cluster_id);
+                let theirs = format!("node {} of cluster {}", other.node_id, other.cluster_id);
+                return mismatch(path, format!("{ours}, but {} to {theirs}", other_path.display()));
+            }
+            if meta.directory_id.is_some() && meta.directory_id == other.directory_id {
+                return mismatch(path, format!("has the same directory.id as {}", other_path.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}

@@ -1,0 +1,153 @@
+//! Moving a replica from one log directory to another (KIP-113): a future log is filled from the current one, then
+//! takes its place.
+
+use std::sync::Arc;
+
+use klamm_protocol::Uuid;
+use thiserror::Error;
+
+use super::{LogDirs, Replica};
+use crate::disk;
+use crate::error::StorageError;
+use crate::log::{AppendError, Log, ReadError};
+use crate::names::{FolderKind, TopicPartition, folder_name};
+
+/// Bytes copied at a time while appends wait.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Why a replica could not be moved.
+#[derive(Clone, Debug, Error)]
+pub enum MoveError {
+    /// There is no such replica, or no move under way.
+    #[error("there is no log of {0} to move")]
+    NoReplica(TopicPartition),
+    /// No such directory, or it is offline (LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR).
+    #[error("there is no usable log directory with this id")]
+    NoDirectory,
+    /// The disk refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The current log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The future log did not take what was read.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// What a step of copying did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes copied, for the throttle.
+    pub bytes: usize,
+    /// Whether the future log is as long as the current one; then [`LogDirs::finish_move`] may be called.
+    pub is_caught_up: bool,
+}
+
+impl LogDirs {
+    /// Begins to move a replica into the directory with this id. A move to another directory that was under way is given
+    /// up. `false`: the replica is there already, and nothing has to be moved.
+    pub fn start_move(
+        &self,
+        partition: &TopicPartition,
+        directory: Uuid,
+        now_ms: i64,
+    ) -> Result<bool, MoveError> {
+        let current = self.get(partition).ok_or_else(|| MoveError::NoReplica(partition.clone()))?;
+        let target = self.online().find(|target| target.id() == Some(directory));
+        let target = Arc::clone(target.ok_or(MoveError::NoDirectory)?);
+        let earlier = self.future(partition);
+        if earlier.is_some_and(|future| Arc::ptr_eq(&future.directory, &target)) {
+            return Ok(true);
+        }
+        self.cancel_move(partition, now_ms)?;
+        if Arc::ptr_eq(&current.directory, &target) {
+            return Ok(false);
+        }
+        let name = folder_name(partition, FolderKind::Future, self.unique(now_ms));
+        let start = current.log.log_start_offset();
+        let future =
+            self.make_folder(target, &name, current.topic_id, current.log.config(), start, now_ms)?;
+        self.futures.write().insert(partition.clone(), future);
+        Ok(true)
+    }
+
+    /// Gives a move up. Whether there was one.
+    pub fn cancel_move(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
+        let removed = self.futures.write().remove(partition);
+        match &removed {
+            Some(future) => self.retire(partition, future, now_ms).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Copies up to about `bytes_max` bytes into the future log. Blocks on the disk.
+    pub fn copy_step(
+        &self,
+        partition: &TopicPartition,
+        bytes_max: usize,
+        now_ms: i64,
+    ) -> Result<Copied, MoveError> {
+        let (current, future) = self.pair(partition)?;
+        let bytes = copy(&current.log, &future.log, bytes_max, now_ms)?;
+        let is_caught_up = future.log.log_end_offset() >= current.log.log_end_offset();
+        Ok(Copied { bytes, is_caught_up })
+    }
+
+    /// Ends appends to the current log, copies what is still missing, and puts the future log in its place. Who holds
+    /// the old log is refused from then on and must look the new one up.
+    pub fn finish_move(&self, partition: &TopicPartition, now_ms: i64) -> Result<Replica, MoveError> {
+        let (current, future) = self.pair(partition)?;
+        current.log.end_appends();
+        self.replace(partition, &current, &future, now_ms).inspect_err(|_| current.log.resume_appends())?;
+        Ok(future)
+    }
+
+    /// The old folder goes only after the new one has its name for good. A stop in between leaves two whole folders, of
+    /// which loading takes one.
+    fn replace(
+        &self,
+        partition: &TopicPartition,
+        current: &Replica,
+        future: &Replica,
+        now_ms: i64,
+    ) -> Result<(), MoveError> {
+        while future.log.log_end_offset() < current.log.log_end_offset() {
+            copy(&current.log, &future.log, COPY_BYTES, now_ms)?;
+        }
+        future.log.advance_high_watermark(current.log.high_watermark());
+        future.log.advance_log_start(current.log.log_start_offset());
+        future.log.flush(i64::MAX)?;
+        let name = folder_name(partition, FolderKind::Current, 0);
+        self.on(&future.directory, future.log.rename(&future.directory.path().join(name)))?;
+        self.on(&future.directory, future.log.sync_names())?;
+        self.replicas.write().insert(partition.clone(), future.clone());
+        self.futures.write().remove(partition);
+        Ok(self.retire(partition, current, now_ms)?)
+    }
+
+    fn pair(&self, partition: &TopicPartition) -> Result<(Replica, Replica), MoveError> {
+        let both = self.get(partition).zip(self.future(partition));
+        both.ok_or_else(|| MoveError::NoReplica(partition.clone()))
+    }
+}
+
+/// Copies from where the future log ends; returns the bytes.
+fn copy(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<usize, MoveError> {
+    if future.log_end_offset() < current.log_start_offset() {
+        let start = current.log_start_offset();
+        future.truncate_fully_and_start_at(start, start, now_ms)?;
+    }
+    let offset = future.log_end_offset();
+    if offset > current.log_end_offset() {
+        future.truncate_to(current.log_end_offset(), now_ms)?;
+        return Ok(0);
+    }
+    let Some(data) = current.read(offset, i64::MAX, bytes_max, true, None)?.data else { return Ok(0) };
+    let mut bytes = vec![0; data.length];
+    disk::read_exact_at(&*data.file, &mut bytes, data.position)
+        .map_err(|e| StorageError::new("read", &current.dir(), e))?;
+    let appended = future.append_as_follower(&bytes, i32::MAX, now_ms)?;
+    debug_assert!(appended.last_offset >= offset);
+    Ok(bytes.len())
+}

@@ -1,0 +1,138 @@
+//! Checkpoints while running, and the clean stop.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{LogDirectory, LogDirs, Replica};
+use crate::checkpoint::OffsetCheckpoint;
+use crate::error::StorageError;
+use crate::log::Log;
+use crate::names::TopicPartition;
+
+/// From this many changed logs on, the whole volume is synced instead of each log's files.
+const CHANGED_LOGS_FOR_VOLUME_SYNC: usize = 16;
+
+impl LogDirs {
+    /// Writes the recovery points and log starts, so that recovery after a crash need not begin at the beginning.
+    pub fn checkpoint_offsets(&self) -> Result<(), StorageError> {
+        for directory in self.online() {
+            let replicas = self.replicas_in(directory);
+            self.on(directory, self.write_checkpoints(directory, &replicas, &[]))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the high watermarks.
+    pub fn checkpoint_high_watermarks(&self) -> Result<(), StorageError> {
+        for directory in self.online() {
+            let offsets = offsets(&self.replicas_in(directory), Log::high_watermark);
+            self.on(directory, directory.write_high_watermarks(&*self.disk, &offsets))?;
+        }
+        Ok(())
+    }
+
+    /// Closes all logs, of which `separate` are those that were opened separately, and marks the stop as clean in every
+    /// directory where all went well. Only then is nothing verified on the next start.
+    pub fn close(
+        &self,
+        separate: &[(TopicPartition, Arc<Log>)],
+        broker_epoch: i64,
+        threads: usize,
+    ) -> Result<(), StorageError> {
+        let mut result = Ok(());
+        for directory in self.online() {
+            let closed = self.close_directory(directory, separate, broker_epoch, threads);
+            result = result.and(self.on(directory, closed));
+            directory.unlock();
+        }
+        result
+    }
+
+    fn close_directory(
+        &self,
+        directory: &Arc<LogDirectory>,
+        separate: &[(TopicPartition, Arc<Log>)],
+        broker_epoch: i64,
+        threads: usize,
+    ) -> Result<(), StorageError> {
+        let replicas = self.replicas_in(directory);
+        let futures = self.futures.read();
+        let futures = futures.values().filter(|future| Arc::ptr_eq(&future.directory, directory));
+        let here: Vec<_> =
+            separate.iter().filter(|(_, log)| log.dir().starts_with(directory.path())).cloned().collect();
+        let logs: Vec<Arc<Log>> = replicas
+            .iter()
+            .map(|(_, replica)| Arc::clone(&replica.log))
+            .chain(futures.map(|future| Arc::clone(&future.log)))
+            .chain(here.iter().map(|(_, log)| Arc::clone(log)))
+            .collect();
+        let changed = logs.iter().filter(|log| log.is_changed()).count();
+        let each = changed < CHANGED_LOGS_FOR_VOLUME_SYNC;
+        close_all(&logs, each, threads)?;
+        if !each {
+            let path = directory.path();
+            self.disk.sync_volume(path).map_err(|e| StorageError::new("sync", path, e))?;
+        }
+        self.write_checkpoints(directory, &replicas, &here)?;
+        let high_watermarks = offsets(&replicas, Log::high_watermark);
+        directory.write_high_watermarks(&*self.disk, &high_watermarks)?;
+        directory.end(&*self.disk, broker_epoch)
+    }
+
+    fn write_checkpoints(
+        &self,
+        directory: &LogDirectory,
+        replicas: &[(TopicPartition, Replica)],
+        separate: &[(TopicPartition, Arc<Log>)],
+    ) -> Result<(), StorageError> {
+        let mut recovery_points = offsets(replicas, Log::recovery_point);
+        recovery_points.extend(separate.iter().map(|(name, log)| (name.clone(), log.recovery_point())));
+        directory.write_recovery_points(&*self.disk, &recovery_points)?;
+        // A log that begins with its first segment needs no entry.
+        let mut log_starts = offsets(replicas, Log::log_start_offset);
+        log_starts.extend(separate.iter().map(|(name, log)| (name.clone(), log.log_start_offset())));
+        let first_base = |log: &Log| log.segment_base_offsets()[0];
+        for (partition, replica) in replicas {
+            if log_starts.get(partition) == Some(&first_base(&replica.log)) {
+                log_starts.remove(partition);
+            }
+        }
+        for (partition, log) in separate {
+            if log_starts.get(partition) == Some(&first_base(log)) {
+                log_starts.remove(partition);
+            }
+        }
+        directory.write_log_starts(&*self.disk, &log_starts)
+    }
+
+    fn replicas_in(&self, directory: &Arc<LogDirectory>) -> Vec<(TopicPartition, Replica)> {
+        let mut replicas = self.replicas();
+        replicas.retain(|(_, replica)| Arc::ptr_eq(&replica.directory, directory));
+        replicas
+    }
+}
+
+fn offsets(replicas: &[(TopicPartition, Replica)], of: impl Fn(&Log) -> i64) -> OffsetCheckpoint {
+    replicas.iter().map(|(partition, replica)| (partition.clone(), of(&replica.log))).collect()
+}
+
+fn close_all(logs: &[Arc<Log>], sync: bool, threads: usize) -> Result<(), StorageError> {
+    let queue = Mutex::new(logs.iter());
+    let result = Mutex::new(Ok(()));
+    let work = || {
+        loop {
+            let next = queue.lock().next();
+            let Some(log) = next else { break };
+            if let Err(error) = log.close(sync) {
+                *result.lock() = Err(error);
+            }
+        }
+    };
+    if threads <= 1 {
+        work();
+    } else {
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    }
+    result.into_inner()
+}

@@ -1,0 +1,317 @@
+//! Log directories: identity, locks, loading, stopping, moving and failing.
+
+mod support;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
+use klamm_log::disk::{self, Disk, RealDisk};
+use klamm_log::{
+    CreateError, DirsError, LeaderAppend, LoadReport, Loading, LogConfig, LogDirs, MetaProperties,
+    TopicPartition,
+};
+use klamm_protocol::Uuid;
+use support::{GOLDEN, batch, copy_golden, read_all, values};
+
+fn open(disk: &SimulatedDisk, paths: &[&str]) -> Result<LogDirs, DirsError> {
+    let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    LogDirs::open(Arc::new(disk.clone()), &paths, 10)
+}
+
+fn formatted(disk: &SimulatedDisk, paths: &[&str]) -> LogDirs {
+    let dirs = open(disk, paths).unwrap();
+    let mut id = 1000;
+    dirs.format("cluster", 1, || {
+        id += 1;
+        Uuid::from_u128(id)
+    })
+    .unwrap();
+    dirs
+}
+
+fn metadata() -> TopicPartition {
+    TopicPartition::new("__cluster_metadata", 0)
+}
+
+fn load(dirs: &LogDirs, threads: usize) -> LoadReport {
+    let config_of = |_: &TopicPartition| Arc::new(LogConfig::default());
+    dirs.load(&Loading { config_of: &config_of, except: &metadata(), threads, now_ms: 0 }).unwrap()
+}
+
+fn partition(number: i32) -> TopicPartition {
+    TopicPartition::new("topic", number)
+}
+
+fn create(dirs: &LogDirs, number: i32) -> klamm_log::Replica {
+    let topic_id = Some(Uuid::from_u128(7));
+    dirs.create(&partition(number), topic_id, None, Arc::new(LogConfig::default()), 0).unwrap()
+}
+
+fn append(replica: &klamm_log::Replica, value: &str) {
+    replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(0, 0)).unwrap();
+}
+
+#[test]
+fn a_clean_stop_brings_everything_back_without_recovery() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    for number in 0..30 {
+        let replica = create(&dirs, number);
+        append(&replica, &format!("value {number}"));
+        replica.log.advance_high_watermark(1);
+    }
+    let (meta, _) =
+        dirs.open_separately(&dirs.directories()[0], &metadata(), Arc::new(LogConfig::default()), 0).unwrap();
+    meta.append_as_leader(&[batch(0, &["record"])], LeaderAppend::coordinator(0, 0)).unwrap();
+    dirs.close(&[(metadata(), meta)], 42, 2).unwrap();
+    drop(dirs);
+
+    disk.restart(Crash::Power);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    assert_eq!(dirs.directories()[0].previous_broker_epoch(), Some(42));
+    let report = load(&dirs, 3);
+    assert_eq!((report.loaded, report.recovered.len(), report.failed.len()), (30, 0, 0));
+    for (partition, replica) in dirs.replicas() {
+        assert_eq!(values(&replica.log, 0), [(0, format!("value {}", partition.partition))]);
+        assert_eq!((replica.log.high_watermark(), replica.log.recovery_point()), (1, 1));
+        assert_eq!(replica.topic_id, Some(Uuid::from_u128(7)));
+    }
+    let described = dirs.describe();
+    assert_eq!(described.iter().map(|dir| dir.replicas.len()).collect::<Vec<_>>(), [15, 15]);
+    assert!(described[0].space.is_some_and(|space| space.usable_bytes < space.total_bytes));
+    let config = Arc::new(LogConfig::default());
+    let (meta, report) = dirs.open_separately(&dirs.directories()[0], &metadata(), config, 0).unwrap();
+    assert_eq!((meta.log_end_offset(), report.segments_verified), (1, 0));
+    drop(dirs);
+
+    // The mark of the clean stop is gone since the start.
+    disk.restart(Crash::Process);
+    assert!(!open(&disk, &["/a", "/b"]).unwrap().directories()[0].was_clean());
+}
+
+#[test]
+fn checkpoints_shorten_recovery_and_a_damaged_one_costs_only_time() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    append(&replica, "a");
+    replica.log.advance_high_watermark(1);
+    replica.log.flush(1).unwrap();
+    dirs.checkpoint_offsets().unwrap();
+    dirs.checkpoint_high_watermarks().unwrap();
+    append(&replica, "b");
+    drop(dirs);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a"]).unwrap();
+    load(&dirs, 1);
+    let log = dirs.get(&partition(0)).unwrap().log;
+    assert_eq!((log.recovery_point(), log.high_watermark(), log.log_end_offset()), (1, 1, 2));
+    drop(dirs);
+    disk.restart(Crash::Process);
+    disk.corrupt(Path::new("/a/recovery-point-offset-checkpoint"), 0, b"?").unwrap();
+    let dirs = open(&disk, &["/a"]).unwrap();
+    load(&dirs, 1);
+    let log = dirs.get(&partition(0)).unwrap().log;
+    assert_eq!((log.recovery_point(), log.log_end_offset()), (0, 2));
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let temporary = tempfile::tempdir().unwrap();
+    let paths = [temporary.path().to_owned()];
+    let first = LogDirs::open(Arc::new(RealDisk), &paths, 10).unwrap();
+    let error = LogDirs::open(Arc::new(RealDisk), &paths, 10).unwrap_err();
+    assert!(
+        error.to_string().ends_with("is in use by another process, which holds its .lock file"),
+        "{error}"
+    );
+    first.close(&[], 1, 1).unwrap();
+    LogDirs::open(Arc::new(RealDisk), &paths, 10).unwrap();
+}
+
+#[test]
+fn directories_must_belong_together() {
+    let disk = SimulatedDisk::seeded(1);
+    drop(formatted(&disk, &["/a"]));
+    let other = open(&disk, &["/b"]).unwrap();
+    other.format("another", 1, || Uuid::from_u128(5)).unwrap();
+    drop(other);
+    let error = open(&disk, &["/a", "/b"]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "log directory /b: belongs to node 1 of cluster another, but /a to node 1 of cluster cluster"
+    );
+    assert!(matches!(open(&disk, &[]), Err(DirsError::None)));
+    disk.corrupt(Path::new("/b/meta.properties"), 2, b"x").unwrap();
+    let error = open(&disk, &["/b"]).unwrap_err().to_string();
+    assert_eq!(error, "cannot read /b/meta.properties: node.id is missing");
+}
+
+#[test]
+fn kafkas_own_directory_is_read() {
+    let meta = MetaProperties::read(&RealDisk, &Path::new(GOLDEN).join("log-dir")).unwrap().unwrap();
+    assert_eq!((meta.node_id, meta.cluster_id.as_str()), (1, "qaQUwpWNRjuY0Ipg0pqDoA"));
+    assert_eq!(meta.directory_id.unwrap().to_string(), "vJFxmYduShmm2svOZLeA8Q");
+
+    let temporary = tempfile::tempdir().unwrap();
+    let dir = copy_golden("log-dir", temporary.path());
+    for folder in ["golden-1", "txn-0", "__consumer_offsets-1", "__cluster_metadata-0"] {
+        copy_golden(folder, &dir);
+    }
+    let dirs = LogDirs::open(Arc::new(RealDisk), &[dir.clone()], 10).unwrap();
+    assert_eq!(dirs.directories()[0].previous_broker_epoch(), Some(17));
+    let report = load(&dirs, 2);
+    assert_eq!((report.loaded, report.recovered.len()), (3, 0));
+    let golden = dirs.get(&TopicPartition::new("golden", 1)).unwrap().log;
+    assert_eq!((golden.log_start_offset(), golden.high_watermark(), golden.log_end_offset()), (3, 23, 23));
+    dirs.close(&[], 17, 2).unwrap();
+    let written = std::fs::read_to_string(dir.join(".kafka_cleanshutdown")).unwrap();
+    let theirs = std::fs::read_to_string(Path::new(GOLDEN).join("log-dir/.kafka_cleanshutdown")).unwrap();
+    assert_eq!(written, theirs);
+    let starts = std::fs::read_to_string(dir.join("log-start-offset-checkpoint")).unwrap();
+    assert_eq!(starts, "0\n1\ngolden 1 3\n");
+}
+
+#[test]
+fn partitions_are_made_once_and_deleted_with_a_delay() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    append(&replica, "a");
+    assert_eq!(disk.metadata(Path::new("/a/topic-0/partition.metadata")).unwrap().size, 43);
+    let again = dirs.create(&partition(0), None, None, Arc::new(LogConfig::default()), 0);
+    assert!(matches!(again, Err(CreateError::Exists { .. })));
+    let nowhere = dirs.create(&partition(1), None, Some(Uuid::ZERO), Arc::new(LogConfig::default()), 0);
+    assert!(matches!(nowhere, Err(CreateError::NoDirectory)));
+    assert!(dirs.delete(&partition(0), 100).unwrap());
+    assert!(!dirs.delete(&partition(0), 100).unwrap());
+    assert!(dirs.get(&partition(0)).is_none());
+    let folders = |disk: &SimulatedDisk| {
+        let entries = disk.list(Path::new("/a")).unwrap();
+        entries.into_iter().filter(|entry| entry.is_dir).map(|entry| entry.name).collect::<Vec<_>>()
+    };
+    assert!(folders(&disk)[0].ends_with("-delete"));
+    assert_eq!(read_all(&replica.log, 0).len() as u64, replica.log.size(), "readers go on");
+    dirs.remove_deleted(60_099).unwrap();
+    assert_eq!(folders(&disk).len(), 1);
+    dirs.remove_deleted(60_100).unwrap();
+    assert_eq!(folders(&disk), Vec::<String>::new());
+    // What was not removed before the stop goes on the next start.
+    create(&dirs, 0);
+    dirs.delete(&partition(0), 0).unwrap();
+    drop(dirs);
+    disk.restart(Crash::Process);
+    load(&open(&disk, &["/a", "/b"]).unwrap(), 1);
+    assert_eq!(folders(&disk), Vec::<String>::new());
+}
+
+#[test]
+fn a_replica_moves_to_another_directory() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    for n in 0..20 {
+        append(&replica, &format!("{n}"));
+    }
+    replica.log.advance_high_watermark(20);
+    replica.log.advance_log_start(5);
+    let ids: Vec<Uuid> = dirs.directories().iter().map(|directory| directory.id().unwrap()).collect();
+    assert!(!dirs.start_move(&partition(0), ids[0], 0).unwrap(), "it is there");
+    assert!(dirs.start_move(&partition(0), ids[1], 0).unwrap());
+    let mut steps = 0;
+    while !dirs.copy_step(&partition(0), 200, 0).unwrap().is_caught_up {
+        steps += 1;
+    }
+    assert!(steps > 3);
+    assert!(dirs.describe()[1].replicas[0].is_future);
+    append(&replica, "late");
+    let moved = dirs.finish_move(&partition(0), 0).unwrap();
+    assert!(replica.log.append_as_leader(&[batch(0, &["x"])], LeaderAppend::client(0, 0)).is_err());
+    assert_eq!(moved.log.dir(), Path::new("/b/topic-0"));
+    assert_eq!(
+        (moved.log.log_start_offset(), moved.log.log_end_offset(), moved.log.high_watermark()),
+        (5, 21, 20)
+    );
+    assert_eq!(values(&moved.log, 20), [(20, "late".to_owned())]);
+    append(&moved, "more");
+    moved.log.check_invariants();
+    drop((dirs, replica, moved));
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    assert_eq!(load(&dirs, 1).loaded, 1);
+    assert_eq!(dirs.get(&partition(0)).unwrap().log.log_end_offset(), 22);
+}
+
+/// Wherever the power fails during a move, one whole replica is there afterwards.
+#[test]
+fn a_move_may_be_interrupted_anywhere() {
+    for stop in 0..120 {
+        let disk = SimulatedDisk::seeded(stop);
+        let dirs = formatted(&disk, &["/a", "/b"]);
+        load(&dirs, 1);
+        let replica = create(&dirs, 0);
+        for n in 0..10 {
+            append(&replica, &format!("{n}"));
+        }
+        replica.log.flush(10).unwrap();
+        dirs.checkpoint_offsets().unwrap();
+        let target = dirs.directories()[1].id().unwrap();
+        disk.crash_after(stop);
+        let moved = dirs
+            .start_move(&partition(0), target, 0)
+            .and_then(|_| dirs.copy_step(&partition(0), 1 << 20, 0))
+            .and_then(|_| dirs.finish_move(&partition(0), 0));
+        drop((dirs, replica));
+        disk.restart(Crash::Power);
+        let dirs = open(&disk, &["/a", "/b"]).unwrap();
+        let report = load(&dirs, 1);
+        assert_eq!(report.failed.len(), 0, "stop {stop}, moved {}", moved.is_ok());
+        let log = dirs.get(&partition(0)).unwrap_or_else(|| panic!("stop {stop}")).log;
+        assert_eq!(values(&log, 0).len(), 10, "stop {stop}");
+    }
+}
+
+#[test]
+fn a_broken_disk_takes_its_directory_offline_and_no_other() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    append(&replica, "a");
+    disk.inject(Fault::always(Operation::Sync, "/a/", io::ErrorKind::Other));
+    let error = replica.log.flush(1).unwrap_err();
+    let offline = dirs.note_error(&error).unwrap();
+    assert_eq!(offline.path(), Path::new("/a"));
+    assert!(dirs.note_error(&error).is_none(), "it is known already");
+    assert_eq!(create(&dirs, 1).directory.path(), Path::new("/b"));
+    assert!(dirs.describe()[0].error.is_some());
+
+    let disk = SimulatedDisk::seeded(1);
+    disk.inject(Fault::always(Operation::Name, "/a", io::ErrorKind::PermissionDenied));
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    assert!(!dirs.directories()[0].is_online() && dirs.directories()[1].is_online());
+    disk.inject(Fault::always(Operation::Name, "/c", io::ErrorKind::PermissionDenied));
+    let error = open(&disk, &["/c"]).unwrap_err().to_string();
+    assert_eq!(error, "no usable log directory is left: cannot create /c: permission denied");
+}
+
+#[test]
+fn few_files_stay_open() {
+    let temporary = tempfile::tempdir().unwrap();
+    let files = klamm_log::OpenFiles::new(8);
+    let config = LogConfig { segment_bytes: 100, ..LogConfig::default() };
+    let opening = klamm_log::LogOpening { config: Arc::new(config), ..support::opening(temporary.path()) };
+    let (log, _) = klamm_log::Log::open(Arc::new(RealDisk), Arc::clone(&files), opening).unwrap();
+    for n in 0..30 {
+        log.append_as_leader(&[batch(n, &["0123456789"])], LeaderAppend::client(0, 0)).unwrap();
+    }
+    assert_eq!(values(&log, 0).len(), 30);
+    assert!(files.count() <= 8, "{} files are open", files.count());
+    disk::read_file(&RealDisk, &temporary.path().join("00000000000000000000.log"), 1000).unwrap();
+}
