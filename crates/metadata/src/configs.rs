@@ -1,8 +1,11 @@
 //! Dynamic settings of topics, brokers, groups and the like, as the metadata log holds them: text by name, not yet interpreted.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::OrdMap;
+
+use crate::delta::differing;
 
 /// What kind of thing a setting belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +100,11 @@ impl ConfigsImage {
     /// Every resource with its settings, ordered.
     pub fn iter(&self) -> impl Iterator<Item = (&ConfigResource, &ConfigMap)> + '_ {
         self.resources.iter()
+    }
+
+    /// Resources whose settings are not the same in `other`.
+    pub(crate) fn differing(&self, other: &Self) -> BTreeSet<ConfigResource> {
+        differing(&self.resources, &other.resources)
     }
 
     /// Sets or, without a value, removes one setting.

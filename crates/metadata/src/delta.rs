@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use klamm_protocol::Uuid;
 
 use crate::configs::ConfigResource;
@@ -76,6 +78,47 @@ pub struct LocalReplica {
 }
 
 impl MetadataDelta {
+    /// What differs between two images that no records lie between, as when a snapshot replaces what was there. What both share is not
+    /// looked at.
+    pub fn between(old: &MetadataImage, new: &MetadataImage) -> Self {
+        let features: [BTreeSet<_>; 2] = [old, new].map(|image| image.features.iter().collect());
+        let changed = features[0].symmetric_difference(&features[1]);
+        let mut delta = Self {
+            configs: old.configs.differing(&new.configs),
+            brokers: differing(&old.cluster.brokers, &new.cluster.brokers),
+            controllers: differing(&old.cluster.controllers, &new.cluster.controllers),
+            features: changed.map(|(name, _)| (*name).to_owned()).collect(),
+            producer_ids: old.next_producer_id != new.next_producer_id,
+            scram: differing(&old.scram.credentials, &new.scram.credentials),
+            acls: differing(&old.acls.entries, &new.acls.entries),
+            client_quotas: differing(&old.client_quotas.entities, &new.client_quotas.entities),
+            delegation_tokens: differing(&old.delegation_tokens.tokens, &new.delegation_tokens.tokens),
+            ..Self::default()
+        };
+        let gone = old.topics.iter().filter(|topic| new.topics.by_id(topic.id).is_none());
+        delta.deleted_topics = gone.map(|topic| (topic.id, topic.clone())).collect();
+        for topic in new.topics.iter() {
+            delta.add_topic(old.topics.by_id(topic.id), topic);
+        }
+        delta
+    }
+
+    fn add_topic(&mut self, old: Option<&Arc<Topic>>, new: &Arc<Topic>) {
+        if old.is_some_and(|old| Arc::ptr_eq(old, new)) {
+            return;
+        }
+        let topic_id = new.id;
+        if old.is_none() {
+            self.created_topics.insert(topic_id);
+        }
+        let differs = |index: i32, partition| {
+            old.and_then(|old| old.partition(index)).is_none_or(|old| old != partition)
+        };
+        let changed = new.partitions().filter(|&(index, partition)| differs(index, partition));
+        self.changed_partitions
+            .extend(changed.map(|(partition, _)| TopicIdPartition { topic_id, partition }));
+    }
+
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -131,4 +174,13 @@ impl LocalReplicaChanges {
             self.followers.push(replica);
         }
     }
+}
+
+/// Keys that only one of the maps has, or that the two hold different values of.
+pub(crate) fn differing<K: Ord + Clone, V: PartialEq>(old: &OrdMap<K, V>, new: &OrdMap<K, V>) -> BTreeSet<K> {
+    let key = |item| match item {
+        DiffItem::Add(key, _) | DiffItem::Remove(key, _) => K::clone(key),
+        DiffItem::Update { new: (key, _), .. } => K::clone(key),
+    };
+    old.diff(new).map(key).collect()
 }

@@ -107,13 +107,15 @@ impl TopicsImage {
     pub(crate) fn insert(&mut self, topic: Topic) {
         let topic = Arc::new(topic);
         self.partition_count += topic.partition_count();
-        if let Some(old) = self.by_name.insert(topic.name.clone(), topic.clone()) {
-            self.partition_count -= old.partition_count();
-            if old.id != topic.id {
-                self.by_id.remove(&old.id);
+        match self.by_name.insert(topic.name.clone(), topic.clone()) {
+            Some(old) => {
+                self.partition_count -= old.partition_count();
+                if old.id != topic.id {
+                    self.by_id.remove(&old.id);
+                }
             }
+            None => _ = self.names.insert(topic.name.clone()),
         }
-        self.names.insert(topic.name.clone());
         self.by_id.insert(topic.id, topic);
     }
 

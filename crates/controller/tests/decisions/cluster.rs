@@ -142,6 +142,9 @@ impl Cluster {
             self.next_offset += 1;
         }
         self.controller.check_invariants();
+        let image = self.controller.image();
+        let rebuilt = MetadataImage::from_snapshot(&image.to_records(), image.provenance).unwrap();
+        assert!(rebuilt == *image, "a snapshot would hold everything");
     }
 
     pub(crate) fn register(&mut self, request: &BrokerRegistrationRequest<'_>) -> Result<i64, ErrorCode> {

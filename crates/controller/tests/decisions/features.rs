@@ -32,7 +32,8 @@ fn update(
 fn raising_and_lowering() {
     use ErrorCode as E;
     // What is asked of a cluster at 4.3 (level 30), and the answer.
-    let cases: &[(&[(&str, i16, i8)], ErrorCode)] = &[
+    type Updates = &'static [(&'static str, i16, i8)];
+    let cases: &[(Updates, ErrorCode)] = &[
         (&[("metadata.version", 33, UPGRADE)], E::NONE),
         (&[("metadata.version", 34, UPGRADE)], E::INVALID_UPDATE_VERSION),
         (&[("metadata.version", 6, SAFE_DOWNGRADE)], E::INVALID_UPDATE_VERSION),
