@@ -17,6 +17,7 @@ mod metadata_start;
 mod partition;
 mod producer_ids;
 mod registration;
+mod replica_move;
 mod replicas;
 mod request;
 mod server;

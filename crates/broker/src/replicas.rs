@@ -74,7 +74,7 @@ impl Replicas {
         self.broker.image.store(image);
         self.tell_groups(&delta.deleted_topics, coordinating);
         self.remove_files(deleted).await;
-        self.assign_directories(created);
+        assign_directories(&self.broker, created);
     }
 
     /// Rebuilds the settings that a change touches: the broker's with all topics', or single topics'.
@@ -263,41 +263,37 @@ impl Replicas {
         });
         let _ = removed.await;
     }
+}
 
-    /// Tells the controller which directories were chosen for replicas that it left to this broker.
-    fn assign_directories(&self, chosen: Vec<(TopicIdPartition, Uuid)>) {
-        if chosen.is_empty() {
-            return;
-        }
-        let mut directories: BTreeMap<Uuid, BTreeMap<Uuid, Vec<i32>>> = BTreeMap::new();
-        for (id, directory) in chosen {
-            directories.entry(directory).or_default().entry(id.topic_id).or_default().push(id.partition);
-        }
-        let directories = directories.into_iter().map(|(id, topics)| DirectoryData {
-            id,
-            topics: topics
-                .into_iter()
-                .map(|(topic_id, partitions)| TopicData {
-                    topic_id,
-                    partitions: partitions
-                        .into_iter()
-                        .map(|partition_index| PartitionData { partition_index })
-                        .collect(),
-                })
-                .collect(),
-        });
-        let directories = directories.collect();
-        let broker = self.broker.clone();
-        self.broker.environment().spawn(Place::Control, move || async move {
-            let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
-            let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
-            let decided =
-                broker.controller().decide(move |controller, _| controller.assign_replicas_to_dirs(&request));
-            if let Err(error) = decided.await {
-                tracing::debug!("the directories of new replicas could not be told: {error}");
-            }
-        });
+/// Tells the controller which directories were chosen for replicas that it left to this broker, or that were moved.
+pub(crate) fn assign_directories(broker: &Arc<Broker>, chosen: Vec<(TopicIdPartition, Uuid)>) {
+    if chosen.is_empty() {
+        return;
     }
+    let directories = by_directory(chosen);
+    let broker = broker.clone();
+    broker.clone().environment().spawn(Place::Control, move || async move {
+        let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
+        let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
+        let decided =
+            broker.controller().decide(move |controller, _| controller.assign_replicas_to_dirs(&request));
+        if let Err(error) = decided.await {
+            tracing::debug!("the directories of replicas could not be told: {error}");
+        }
+    });
+}
+
+fn by_directory(chosen: Vec<(TopicIdPartition, Uuid)>) -> Vec<DirectoryData> {
+    let mut directories: BTreeMap<Uuid, BTreeMap<Uuid, Vec<PartitionData>>> = BTreeMap::new();
+    for (id, directory) in chosen {
+        let partition = PartitionData { partition_index: id.partition };
+        directories.entry(directory).or_default().entry(id.topic_id).or_default().push(partition);
+    }
+    let directories = directories.into_iter().map(|(id, topics)| {
+        let topics = topics.into_iter().map(|(topic_id, partitions)| TopicData { topic_id, partitions });
+        DirectoryData { id, topics: topics.collect() }
+    });
+    directories.collect()
 }
 
 fn name_of(topic: &Arc<str>, partition: i32) -> TopicPartition {

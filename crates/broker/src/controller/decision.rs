@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI16, AtomicI32, Ordering};
 
 use klamm_controller::{Controller, Decision, Step};
 use klamm_metadata::MetadataRecord;
+use klamm_quorum::QuorumDescription;
 use tokio::sync::{mpsc, oneshot};
 
 /// There is no active controller here, or the broker is stopping.
@@ -12,8 +13,16 @@ use tokio::sync::{mpsc, oneshot};
 #[error("there is no active controller")]
 pub(crate) struct Unavailable;
 
+/// What the driver can be asked for.
+pub(crate) enum Request {
+    /// A decision of the controller.
+    Decide(Decide),
+    /// The state of the quorum; none where this node does not lead it.
+    DescribeQuorum(oneshot::Sender<Option<QuorumDescription>>),
+}
+
 /// A request whose kind is no longer known: it makes records, and knows what to do when they are committed.
-pub(crate) type Request = Box<dyn FnOnce(&mut Controller, &mut Step<'_>) -> Decided + Send>;
+pub(crate) type Decide = Box<dyn FnOnce(&mut Controller, &mut Step<'_>) -> Decided + Send>;
 
 /// Where requests for the controller come out.
 pub(crate) type Requests = mpsc::UnboundedReceiver<Request>;
@@ -77,13 +86,20 @@ impl ControllerHandle {
         decide: impl FnOnce(&mut Controller, &mut Step<'_>) -> Decision<R> + Send + 'static,
     ) -> Result<R, Unavailable> {
         let (respond, response) = oneshot::channel();
-        let request: Request = Box::new(move |controller, step| {
+        let request: Decide = Box::new(move |controller, step| {
             let Decision { records, response } = decide(controller, step);
             // Whoever asked may be gone.
             let answer = Box::new(move || drop(respond.send(response)));
             Decided { records, answer }
         });
-        self.requests.send(request).map_err(|_| Unavailable)?;
+        self.requests.send(Request::Decide(request)).map_err(|_| Unavailable)?;
+        response.await.map_err(|_| Unavailable)
+    }
+
+    /// The quorum as its leader sees it; none where this node does not lead it.
+    pub(crate) async fn describe_quorum(&self) -> Result<Option<QuorumDescription>, Unavailable> {
+        let (respond, response) = oneshot::channel();
+        self.requests.send(Request::DescribeQuorum(respond)).map_err(|_| Unavailable)?;
         response.await.map_err(|_| Unavailable)
     }
 }

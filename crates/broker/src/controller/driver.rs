@@ -19,7 +19,7 @@ use klamm_protocol::EncodeError;
 use klamm_quorum::{Leadership, Output, Quorum};
 use tokio::sync::watch;
 
-use super::decision::{Decided, Request, Requests, Status};
+use super::decision::{Decide, Decided, Request, Requests, Status};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::snapshots::SnapshotPolicy;
 use crate::environment::{Environment, Stopped};
@@ -122,7 +122,7 @@ impl<P: Publisher> Driver<P> {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
                 Ok(flushed) = flush => self.on_flushed(flushed).await?,
-                Some(request) = self.parts.requests.recv() => self.decide_all(request)?,
+                Some(request) = self.parts.requests.recv() => self.handle_all(request)?,
                 () = tokio::time::sleep(wait) => self.tick().await?,
             }
         }
@@ -161,17 +161,28 @@ impl<P: Publisher> Driver<P> {
         Ok(())
     }
 
-    /// Decides a request and all others that wait by now.
-    fn decide_all(&mut self, first: Request) -> Result<(), DriverError> {
-        self.decide(first)?;
+    /// Handles a request and all others that wait by now.
+    fn handle_all(&mut self, first: Request) -> Result<(), DriverError> {
+        self.handle(first)?;
         while let Ok(request) = self.parts.requests.try_recv() {
-            self.decide(request)?;
+            self.handle(request)?;
         }
         Ok(())
     }
 
+    fn handle(&mut self, request: Request) -> Result<(), DriverError> {
+        match request {
+            Request::Decide(request) => self.decide(request),
+            Request::DescribeQuorum(respond) => {
+                // Whoever asked may be gone.
+                let _ = respond.send(self.parts.quorum.describe(self.now_ms()));
+                Ok(())
+            }
+        }
+    }
+
     /// Without an active controller the request is dropped, which tells whoever waits for it.
-    fn decide(&mut self, request: Request) -> Result<(), DriverError> {
+    fn decide(&mut self, request: Decide) -> Result<(), DriverError> {
         let now_ms = self.now_ms();
         let Some(controller) = &mut self.controller else { return Ok(()) };
         let random = self.parts.environment.random.clone();

@@ -153,7 +153,9 @@ impl HostedShard {
     fn watch_commit(self: &Arc<Self>, appended: Appended) {
         let shard = self.clone();
         self.environment.spawn(Place::Control, move || async move {
-            shard.partition.reached(&appended).await;
+            if let Err(error) = shard.partition.reached(&appended).await {
+                return tracing::warn!("group records are not committed: {error}");
+            }
             let mut state = shard.state.lock();
             let answers = state.shard.committed(appended.end_offset, shard.environment.clock.now_ms());
             state.deliver_all(answers);

@@ -20,6 +20,8 @@ use crate::request::{Fault, HandlerResult, Outcome, RequestContext, Responder, R
 
 /// From this version on topics are named by id.
 const TOPIC_IDS_SINCE: i16 = 13;
+/// From this version on answers tell of leaders and diverging epochs.
+const EPOCHS_SINCE: i16 = 12;
 /// From this version on requests have sessions; older ones are served without.
 const SESSIONS_SINCE: i16 = 7;
 
@@ -182,7 +184,10 @@ impl Fetch {
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let answers = self.plan.partitions.iter().zip(fetched.partitions).zip(is_sent);
         for (((key, _), partition), _) in answers.filter(|(_, sent)| *sent) {
-            let data = partition_data(key.partition, partition, &mut slices);
+            let mut data = partition_data(key.partition, partition, &mut slices);
+            if self.responder.version < EPOCHS_SINCE {
+                (data.current_leader, data.diverging_epoch) = Default::default();
+            }
             match responses.last_mut() {
                 Some(topic) if is_topic(topic, &key.topic) => topic.partitions.push(data),
                 _ => responses.push(topic_response(&key.topic, data)),

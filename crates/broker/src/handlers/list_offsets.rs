@@ -13,6 +13,9 @@ use klamm_protocol::{ErrorCode, Reader};
 use crate::partition::{Isolation, Partition};
 use crate::request::{HandlerResult, RequestContext};
 
+/// From this version on answers tell the leader epoch.
+const LEADER_EPOCH_SINCE: i16 = 4;
+
 /// A special time, and the first version that knows it.
 struct Special {
     timestamp: i64,
@@ -54,7 +57,7 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
                 let partition = partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
                 partition.and_then(|partition| find(partition, asked, isolation, context.version))
             };
-            answer(asked.partition_index, found)
+            answer(asked.partition_index, found, context.version)
         });
         ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions.collect() }
     });
@@ -141,7 +144,11 @@ fn visible(
     }
 }
 
-fn answer(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn answer(
+    partition_index: i32,
+    found: Result<Found, ErrorCode>,
+    version: i16,
+) -> ListOffsetsPartitionResponse {
     let (error_code, found) = match found {
         Ok(found) => (ErrorCode::NONE, found),
         Err(error_code) => (error_code, Found::NONE),
@@ -151,6 +158,6 @@ fn answer(partition_index: i32, found: Result<Found, ErrorCode>) -> ListOffsetsP
         error_code,
         timestamp: found.timestamp,
         offset: found.offset,
-        leader_epoch: found.leader_epoch,
+        leader_epoch: if version >= LEADER_EPOCH_SINCE { found.leader_epoch } else { -1 },
     }
 }

@@ -21,6 +21,8 @@ use crate::request::{Fault, HandlerResult, Outcome, RequestContext};
 
 /// From this version on zstd is allowed.
 const ZSTD_SINCE: i16 = 7;
+/// From this version on a refusal may say who leads (KIP-951).
+const CURRENT_LEADER_SINCE: i16 = 10;
 /// From this version on topics are named by id.
 const TOPIC_IDS_SINCE: i16 = 13;
 /// The client id with which tools may write internal topics.
@@ -173,13 +175,14 @@ impl Produce<'_> {
             let reason = refusal.message.clone().unwrap_or_else(|| refusal.error_code.to_string());
             self.first_error = Some(format!("partition {index}: {reason}"));
         }
+        let knows_leader = self.context.version >= CURRENT_LEADER_SINCE;
         PartitionProduceResponse {
             index,
             error_code: refusal.error_code,
             base_offset: -1,
             record_errors: refusal.records,
             error_message: refusal.message.map(Into::into),
-            current_leader: refusal.leader.unwrap_or_default(),
+            current_leader: refusal.leader.filter(|_| knows_leader).unwrap_or_default(),
             ..PartitionProduceResponse::default()
         }
     }
