@@ -1,0 +1,13 @@
+//! The checks, by client.
+
+use crate::check::Check;
+
+mod confluent;
+mod kafka_tools;
+mod kcat;
+mod python;
+
+/// All of them, in the order of the scorecard.
+pub(crate) fn all() -> Vec<Check> {
+    [kcat::CHECKS, &kafka_tools::checks(), confluent::CHECKS].concat()
+}

@@ -1,0 +1,188 @@
+//! Nodes that a run starts itself: Klamm, or Apache Kafka for comparison. Both take the same `server.properties`.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::check::{Fault, Verdict};
+use crate::peers::Peers;
+use crate::program::{self, End};
+
+/// A JVM on a busy machine takes its time.
+const START_TIME_MAX: Duration = Duration::from_secs(60);
+const STOP_TIME_MAX: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Whose broker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Software {
+    /// The binary.
+    Klamm(PathBuf),
+    Kafka,
+}
+
+/// A folder with a node's settings and data; nodes of either software may run on it, one after another.
+pub(crate) struct NodeFolder {
+    root: PathBuf,
+    address: String,
+}
+
+impl NodeFolder {
+    /// Settings for a node that is broker and controller on free ports, and these besides.
+    pub(crate) fn create(root: PathBuf, settings: &[(&str, &str)]) -> io::Result<Self> {
+        fs::create_dir_all(&root)?;
+        let [port, controller_port] = free_ports()?;
+        let address = format!("127.0.0.1:{port}");
+        let mut file = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
+             listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners=PLAINTEXT://{address}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             log.dirs={}\n\
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n",
+            root.join("data").display()
+        );
+        for (name, value) in settings {
+            file.push_str(&format!("{name}={value}\n"));
+        }
+        fs::write(root.join("server.properties"), file)?;
+        Ok(Self { root, address })
+    }
+
+    /// Where clients reach a node that runs here.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.root.join("server.properties")
+    }
+
+    /// What the nodes that ran here wrote to standard output and standard error.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+}
+
+/// Ports of the loopback interface that nothing listens on.
+fn free_ports() -> io::Result<[u16; 2]> {
+    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
+}
+
+impl Software {
+    /// As the scorecard calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Klamm(_) => "Klamm",
+            Self::Kafka => "Apache Kafka",
+        }
+    }
+
+    /// Runs a node there until it accepts connections. Kafka's storage is formatted first where it is not.
+    pub(crate) fn start(&self, folder: &NodeFolder, peers: &Peers) -> Verdict<Node> {
+        let mut command = match self {
+            Self::Klamm(binary) => {
+                let mut command = Command::new(binary);
+                command.arg("start").arg("--config").arg(folder.settings());
+                command
+            }
+            Self::Kafka => {
+                if !folder.data().join("meta.properties").exists() {
+                    format(folder, peers)?;
+                }
+                let mut command = peers.broker_jvm("kafka.Kafka")?;
+                command.arg(folder.settings());
+                command
+            }
+        };
+        let log = File::options().create(true).append(true).open(folder.log())?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let mut node = Node { child: command.spawn()? };
+        node.wait_until_ready(folder)?;
+        Ok(node)
+    }
+}
+
+/// Formats the folder with Kafka's own tool.
+pub(crate) fn format(folder: &NodeFolder, peers: &Peers) -> Verdict {
+    let mut command = peers.broker_jvm("kafka.tools.StorageTool")?;
+    command.args(["format", "-t", CLUSTER_ID, "-c"]).arg(folder.settings());
+    let output = program::run(&mut command, b"", START_TIME_MAX)?;
+    match output.end {
+        End::Exit(0) => Ok(()),
+        _ => Err(Fault::failed("StorageTool to format the folder", format!("{output:?}"))),
+    }
+}
+
+const CLUSTER_ID: &str = "a2xhbW0tY29uZm9ybWl0eQ";
+
+/// A running process; killed when dropped.
+pub(crate) struct Node {
+    child: Child,
+}
+
+impl Node {
+    fn wait_until_ready(&mut self, folder: &NodeFolder) -> Verdict {
+        let deadline = Instant::now() + START_TIME_MAX;
+        while TcpStream::connect(folder.address()).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(Fault::failed("the node to run", format!("{status}; {}", tail(&folder.log()))));
+            }
+            if Instant::now() > deadline {
+                return Err(Fault::failed("the node to accept connections", tail(&folder.log())));
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and its end waited for.
+    pub(crate) fn stop(mut self) -> Verdict {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| io::Error::other("a process without an id"))?;
+        kill_process(pid, Signal::TERM).map_err(io::Error::from)?;
+        match program::wait(&mut self.child, STOP_TIME_MAX)? {
+            End::TimedOut(_) => Err(Fault::failed("the node to stop after SIGTERM", "it ran on")),
+            _ => Ok(()),
+        }
+    }
+
+    /// SIGKILL, and its end waited for.
+    pub(crate) fn kill(mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The last lines of a log.
+pub(crate) fn tail(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
+}
