@@ -98,23 +98,21 @@ impl ClassicGroup {
         self.hear_from(turn, new_id);
     }
 
-    /// The replacement could not be committed: the old member has its place back.
+    /// The replacement could not be committed: the old member has its place back, unless a rebalance has answered the
+    /// new one meanwhile.
     pub(crate) fn revert_replacement(
         &mut self,
         turn: &mut Turn<'_>,
         replacement: StaticReplacement,
         error: ErrorCode,
     ) {
-        if let Some(parked) = self.take_replacing_join(&replacement) {
-            turn.answer_join(parked, join_error("", error));
-        }
+        let Some(parked) = self.take_replacing_join(&replacement) else { return };
+        turn.answer_join(parked, join_error("", error));
         let StaticReplacement { old_id, new_id, old_subscription, .. } = replacement;
-        if self.members.contains_key(&new_id) {
-            self.fence(turn, &new_id, &old_id);
-            self.resubscribe(&old_id, old_subscription);
-            self.subscribed_topics = self.compute_subscribed_topics();
-            self.hear_from(turn, &old_id);
-        }
+        self.fence(turn, &new_id, &old_id);
+        self.resubscribe(&old_id, old_subscription);
+        self.subscribed_topics = self.compute_subscribed_topics();
+        self.hear_from(turn, &old_id);
     }
 
     fn take_replacing_join(&mut self, replacement: &StaticReplacement) -> Option<Parked> {

@@ -82,8 +82,17 @@ impl Driver {
     }
 
     pub(crate) fn commit(&mut self, events: &mut Vec<Event>) {
-        self.committed = self.log.len();
-        let answers = self.shard.committed(self.log.len() as i64, self.now_ms);
+        self.commit_up_to(self.log.len(), events);
+    }
+
+    /// Commits the next record that is not, if any.
+    pub(crate) fn commit_one(&mut self, events: &mut Vec<Event>) {
+        self.commit_up_to((self.committed + 1).min(self.log.len()), events);
+    }
+
+    fn commit_up_to(&mut self, end: usize, events: &mut Vec<Event>) {
+        self.committed = end;
+        let answers = self.shard.committed(end as i64, self.now_ms);
         events.extend(answers.into_iter().map(Event::Answered));
     }
 

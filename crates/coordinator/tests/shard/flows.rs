@@ -5,8 +5,8 @@
 //! the files anew with what happens now; read the difference before you keep it.
 //!
 //! Commands: `settings key=value…`, `join`, `sync`, `heartbeat`, `leave`, `commit`, `fetch`, `offset-delete`, `delete`,
-//! `list`, `describe`, `advance ms`, `topics-deleted`, `hold` and `release` commits, `fail ERROR` the next append,
-//! `restart` with what is in the log, `resign`. Members are named by a handle such as `a`, whose id is `a.1` for the
+//! `list`, `describe`, `advance ms`, `topics-deleted`, `hold` and `release` commits, `commit-one` record, `fail ERROR` the
+//! next append, `restart` with what is in the log, `resign`. Members are named by a handle such as `a`, whose id is `a.1` for the
 //! first id it was given; `join a` joins with the id last given to it, `join a new` with none.
 
 use std::collections::BTreeMap;
@@ -149,6 +149,7 @@ impl Flow {
             }
             "advance" => self.driver.advance(command.words[1].parse().expect("milliseconds"), events),
             "hold" => self.driver.holds_commits = true,
+            "commit-one" => self.driver.commit_one(events),
             "release" => {
                 self.driver.holds_commits = false;
                 self.driver.commit(events);

@@ -41,6 +41,7 @@ enum Op {
     Fetch,
     Advance { ms: i64 },
     Hold,
+    CommitOne,
     Release,
     FailNextAppend,
     Delete,
@@ -60,7 +61,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::SimpleCommit),
         2 => Just(Op::Fetch),
         4 => prop_oneof![Just(1), Just(500), Just(3_000), Just(10_000)].prop_map(|ms| Op::Advance { ms }),
-        1 => Just(Op::Hold),
+        2 => Just(Op::Hold),
+        3 => Just(Op::CommitOne),
         2 => Just(Op::Release),
         1 => Just(Op::FailNextAppend),
         1 => Just(Op::Delete),
@@ -152,6 +154,7 @@ impl World {
             Op::Fetch => self.fetch(&mut events),
             Op::Advance { ms } => self.driver.advance(ms, &mut events),
             Op::Hold => self.driver.holds_commits = true,
+            Op::CommitOne => self.driver.commit_one(&mut events),
             Op::Release => {
                 self.driver.holds_commits = false;
                 self.driver.commit(&mut events);
