@@ -7,7 +7,8 @@ use klamm_protocol::messages::offset_delete_request::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
 use klamm_protocol::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetDeleteRequest,
+    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest,
+    OffsetDeleteRequest, consumer_group_describe_response,
 };
 use klamm_protocol::{ErrorCode, Request};
 
@@ -105,8 +106,41 @@ impl Admin {
         Ok(groups)
     }
 
-    /// A classic group with its members.
+    /// A group of consumers, or a classic group of any kind, with its members.
     pub async fn describe_group(&self, group: &str) -> Result<GroupDescription, AdminError> {
+        let classic = self.describe_classic_group(group).await;
+        let is_missing = matches!(&classic, Err(AdminError::Refused { refusal, .. })
+            if refusal.code == ErrorCode::GROUP_ID_NOT_FOUND);
+        if !is_missing {
+            return classic;
+        }
+        // It may be a group of the newer protocol (KIP-848); a broker without that knows no such group.
+        self.describe_consumer_group(group).await.or(classic)
+    }
+
+    async fn describe_consumer_group(&self, group: &str) -> Result<GroupDescription, AdminError> {
+        let request = ConsumerGroupDescribeRequest { group_ids: vec![group.into()], ..Default::default() };
+        let (coordinator, described) = self
+            .of_coordinator(group, &request, |response| {
+                let described = response.groups.into_iter().next();
+                let code = described.as_ref().map_or(ErrorCode::GROUP_ID_NOT_FOUND, |d| d.error_code);
+                let message = described.as_ref().and_then(|d| d.error_message.clone());
+                Refusal::check(code, message).map(|()| described)
+            })
+            .await?;
+        let missing = Refusal { code: ErrorCode::GROUP_ID_NOT_FOUND, message: None };
+        let described = described.ok_or_else(|| refused(group, missing))?;
+        Ok(GroupDescription {
+            id: group.to_owned(),
+            state: described.group_state.into_owned(),
+            protocol_type: subscription::PROTOCOL_TYPE.to_owned(),
+            assignor: described.assignor_name.into_owned(),
+            coordinator,
+            members: described.members.into_iter().map(consumer_member).collect(),
+        })
+    }
+
+    async fn describe_classic_group(&self, group: &str) -> Result<GroupDescription, AdminError> {
         let request = DescribeGroupsRequest { groups: vec![group.into()], ..Default::default() };
         let (coordinator, described) = self
             .of_coordinator(group, &request, |response| {
@@ -260,6 +294,20 @@ fn description(group: DescribedGroup<'_>, coordinator: i32) -> GroupDescription 
         assignor: group.protocol_data.into_owned(),
         coordinator,
         members: group.members.into_iter().map(|m| member(m, is_consumer)).collect(),
+    }
+}
+
+fn consumer_member(member: consumer_group_describe_response::Member<'_>) -> GroupMember {
+    let assigned = member.assignment.topic_partitions.iter().flat_map(|topic| {
+        topic.partitions.iter().map(|partition| TopicPartition::new(&topic.topic_name, *partition))
+    });
+    GroupMember {
+        id: member.member_id.into_owned(),
+        instance_id: super::owned(member.instance_id),
+        client_id: member.client_id.into_owned(),
+        client_host: member.client_host.into_owned(),
+        subscribed_topics: member.subscribed_topic_names.iter().map(ToString::to_string).collect(),
+        assignment: assigned.collect(),
     }
 }
 

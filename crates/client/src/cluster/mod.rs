@@ -35,6 +35,9 @@ pub(crate) enum Topics<'t> {
 enum NodeKey {
     Bootstrap(usize),
     Broker(i32),
+    /// A broker answers a connection's requests in order: what may take long would hold up the rest.
+    Fetch(i32),
+    Coordinator(i32),
 }
 
 /// The connection to one address, and how attempts at it have gone.
@@ -91,10 +94,24 @@ impl Cluster {
 
     /// A connection to a broker, dialled if there is none.
     pub(crate) async fn broker(&self, id: i32) -> Result<Connection, ConnectError> {
+        self.connect_to(NodeKey::Broker(id), id).await
+    }
+
+    /// A connection to a broker for long polls.
+    pub(crate) async fn broker_for_fetches(&self, id: i32) -> Result<Connection, ConnectError> {
+        self.connect_to(NodeKey::Fetch(id), id).await
+    }
+
+    /// A connection to a broker as a group's coordinator, which answers a join when all members have come.
+    pub(crate) async fn coordinator(&self, id: i32) -> Result<Connection, ConnectError> {
+        self.connect_to(NodeKey::Coordinator(id), id).await
+    }
+
+    async fn connect_to(&self, key: NodeKey, id: i32) -> Result<Connection, ConnectError> {
         let metadata = self.metadata();
         let broker = metadata.brokers.get(&id).ok_or(ConnectError::UnknownBroker { id })?;
         let name = BrokerName { id: Some(id), host: Arc::from(broker.host.as_str()), port: broker.port };
-        self.connect(NodeKey::Broker(id), name).await
+        self.connect(key, name).await
     }
 
     /// A connection to any broker: known ones first, then the bootstrap servers.

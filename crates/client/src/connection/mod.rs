@@ -40,7 +40,17 @@ struct Inner {
     timeout: Duration,
     requests: mpsc::Sender<Outgoing>,
     is_given_up: AtomicBool,
-    task: tokio::task::AbortHandle,
+    task: Arc<TaskGuard>,
+}
+
+/// Ends the connection's task with the last handle: nobody could take an answer any more.
+#[derive(Debug)]
+struct TaskGuard(tokio::task::AbortHandle);
+
+impl Drop for TaskGuard {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A request that has been queued, and what its response is read with.
@@ -87,6 +97,7 @@ impl Connection {
         let (requests, receiver) = mpsc::channel(QUEUE_MAX);
         let idle_max = Duration::from_millis(config.connections_max_idle_ms);
         let task = tokio::spawn(task::run(stream, receiver, idle_max)).abort_handle();
+        let task = Arc::new(TaskGuard(task));
         let connect = |versions, requests| Self {
             inner: Arc::new(Inner {
                 broker: broker.clone(),
@@ -95,13 +106,11 @@ impl Connection {
                 timeout: Duration::from_millis(config.request_timeout_ms),
                 requests,
                 is_given_up: AtomicBool::new(false),
-                task: task.clone(),
+                task: Arc::clone(&task),
             }),
         };
         let unnegotiated = connect(Versions::only_negotiation(), requests.clone());
         let versions = versions::negotiate(&unnegotiated).await?;
-        // The handle that only negotiated must not take the connection with it.
-        unnegotiated.inner.is_given_up.store(true, Ordering::Relaxed);
         Ok(connect(versions, requests))
     }
 
@@ -193,7 +202,7 @@ impl Connection {
     /// Closes the connection. All that wait for an answer get an error.
     pub(crate) fn close(&self) {
         if !self.inner.is_given_up.swap(true, Ordering::Relaxed) {
-            self.inner.task.abort();
+            self.inner.task.0.abort();
         }
     }
 }

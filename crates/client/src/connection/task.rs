@@ -45,7 +45,7 @@ struct Task {
     busy: bool,
 }
 
-/// Serves a connection until its handle is dropped, it stays unused for too long, or it fails.
+/// Serves a connection until it stays unused for too long or fails. Whoever holds its handles aborts it.
 pub(super) async fn run(stream: Stream, requests: mpsc::Receiver<Outgoing>, idle_max: Duration) {
     let mut task = Task {
         stream,
@@ -80,7 +80,7 @@ impl Task {
         self.poll_read(cx)
     }
 
-    /// Writes what is queued. Ends when the handle is gone and nothing is on its way.
+    /// Writes what is queued. Ends when nobody can queue more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.writing.is_none() {
@@ -89,8 +89,7 @@ impl Task {
                 }
                 match ready!(self.requests.poll_recv(cx)) {
                     Some(request) => self.begin(request),
-                    None if self.in_flight.is_empty() => return Poll::Ready(Ok(())),
-                    None => return Poll::Pending,
+                    None => return Poll::Ready(Ok(())),
                 }
             }
             if let Some(request) = &self.writing {
@@ -135,10 +134,7 @@ impl Task {
             while let Some(frame) = self.reader.next_frame().map_err(io::Error::other)? {
                 self.answer(frame)?;
             }
-            let handle_gone = self.requests.is_closed() && self.in_flight.is_empty();
-            if (was_full || handle_gone)
-                && let Poll::Ready(ended) = self.poll_write(cx)
-            {
+            if was_full && let Poll::Ready(ended) = self.poll_write(cx) {
                 return Poll::Ready(ended);
             }
         }

@@ -96,7 +96,7 @@ async fn attempt(
         None => shared.cluster.group_coordinator(group).await?,
     };
     shared.state.lock().coordinator = Some(node);
-    let connection = shared.cluster.broker(node).await.map_err(RequestError::from)?;
+    let connection = shared.cluster.coordinator(node).await.map_err(RequestError::from)?;
     let committer = shared.state.lock().committer.clone();
     offsets::commit(&shared.cluster, &connection, group, &committer, offsets).await
 }

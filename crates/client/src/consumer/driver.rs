@@ -181,7 +181,7 @@ impl Driver {
         let session = entry.session.request(wanted);
         let shared = Arc::clone(&self.shared);
         self.events.spawn(async move {
-            let result = match shared.cluster.broker(node).await {
+            let result = match shared.cluster.broker_for_fetches(node).await {
                 Ok(connection) => fetch::fetch(&connection, &shared.config, session).await,
                 Err(error) => Err(error.into()),
             };

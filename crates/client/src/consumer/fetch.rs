@@ -8,6 +8,7 @@ use klamm_protocol::messages::FetchRequest;
 use klamm_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use klamm_protocol::messages::fetch_response::PartitionData as PartitionResponse;
 use klamm_protocol::{ApiKey, DecodeError, ErrorCode, Uuid};
+use klamm_records::AnyBatch;
 
 use super::aborted::{AbortedFilter, AbortedTransaction};
 use super::fetch_session::{PartitionFetch, SessionFetch};
@@ -157,27 +158,29 @@ fn contents(
     });
     let mut filter = AbortedFilter::new(aborted.collect());
     let mut contents = Vec::new();
-    for batch in klamm_records::batches(bytes) {
+    for batch in klamm_records::any_batches(bytes) {
         let batch = batch?;
         if config.check_crcs {
             batch.check_crc()?;
         }
-        let header = batch.header();
-        let next_offset = header.next_offset();
-        let is_void = filter.is_aborted(&batch) || header.attributes.is_control() || header.count == 0;
-        contents.push(if is_void {
-            Content::Skip { next_offset }
-        } else {
-            let range = range_within(frame, batch.bytes());
-            Content::Batch {
-                frame: Arc::clone(frame),
-                range,
-                next_offset,
-                leader_epoch: header.partition_leader_epoch,
+        let next_offset = batch.last_offset() + 1;
+        contents.push(match leader_epoch_if_wanted(&batch, &mut filter) {
+            None => Content::Skip { next_offset },
+            Some(leader_epoch) => {
+                let range = range_within(frame, batch.bytes());
+                Content::Batch { frame: Arc::clone(frame), range, next_offset, leader_epoch }
             }
         });
     }
     Ok(contents)
+}
+
+/// The leader epoch of a batch that is to be delivered; −1 before format v2. `None` for what is void or not data.
+fn leader_epoch_if_wanted(batch: &AnyBatch<'_>, filter: &mut AbortedFilter) -> Option<i32> {
+    let AnyBatch::V2(batch) = batch else { return Some(-1) };
+    let header = batch.header();
+    let is_void = filter.is_aborted(batch) || header.attributes.is_control() || header.count == 0;
+    (!is_void).then_some(header.partition_leader_epoch)
 }
 
 /// Where in the frame a slice of it lies.

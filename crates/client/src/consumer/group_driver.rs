@@ -190,9 +190,8 @@ impl GroupDriver {
 
     fn finish_giving_up(&mut self, shared: &Shared) {
         let mut state = shared.state.lock();
-        for partition in std::mem::take(&mut self.giving_up) {
-            state.positions.remove(&partition);
-        }
+        let given_up = std::mem::take(&mut self.giving_up);
+        state.remove_group_partitions(&given_up);
         state.revocation = Revocation::None;
         drop(state);
         shared.ready.notify_waiters();
@@ -201,9 +200,10 @@ impl GroupDriver {
     fn lose(&mut self, shared: &Shared, partitions: Vec<TopicPartition>) {
         self.finish_giving_up(shared);
         let mut state = shared.state.lock();
-        partitions.iter().for_each(|partition| state.positions.remove(partition));
         state.notices.retain(|notice| !matches!(notice, Ok(Event::Revoked(_))));
-        state.notices.push_back(Ok(Event::Lost(partitions)));
+        if state.remove_group_partitions(&partitions) {
+            state.notices.push_back(Ok(Event::Lost(partitions)));
+        }
         drop(state);
         shared.ready.notify_waiters();
     }
@@ -333,7 +333,7 @@ async fn coordinator(shared: &Shared, group: &str) -> Result<Connection, Request
         Some(node) => node,
         None => shared.cluster.group_coordinator(group).await?,
     };
-    Ok(shared.cluster.broker(node).await?)
+    Ok(shared.cluster.coordinator(node).await?)
 }
 
 async fn send_join(

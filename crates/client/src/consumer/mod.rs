@@ -138,6 +138,22 @@ struct State {
     has_timed_out: bool,
 }
 
+impl State {
+    /// Takes away what the group gave. False if the application has gone over to an assignment of its own meanwhile.
+    fn remove_group_partitions(&mut self, partitions: &[TopicPartition]) -> bool {
+        let is_subscribed = !self.topics.is_empty();
+        if is_subscribed {
+            partitions.iter().for_each(|partition| self.positions.remove(partition));
+        }
+        is_subscribed
+    }
+
+    fn remove_all(&mut self) {
+        let all: Vec<_> = self.positions.partitions().cloned().collect();
+        all.iter().for_each(|partition| self.positions.remove(partition));
+    }
+}
+
 struct Shared {
     state: Mutex<State>,
     cluster: Arc<Cluster>,
@@ -188,12 +204,16 @@ impl Consumer {
         Ok(Self { shared, driver: Some(driver) })
     }
 
-    /// Reads these topics as a member of the group: the group says which of their partitions.
+    /// Reads these topics as a member of the group: the group says which of their partitions. Takes the place of an
+    /// earlier subscription or assignment.
     pub fn subscribe<S: AsRef<str>>(&self, topics: impl IntoIterator<Item = S>) -> Result<(), ConsumeError> {
         if self.shared.config.group_id.is_none() {
             return Err(ConsumeError::NoGroup);
         }
         let mut state = self.shared.state.lock();
+        if state.topics.is_empty() {
+            state.remove_all();
+        }
         state.topics = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
         state.last_poll_ms = now_ms();
         drop(state);
@@ -201,8 +221,17 @@ impl Consumer {
         Ok(())
     }
 
-    /// Reads exactly these partitions, whatever a group may think of it. Replaces an earlier assignment; partitions
-    /// named again begin again.
+    /// Leaves the group, or gives up the assignment: nothing is read any more.
+    pub fn unsubscribe(&self) {
+        let mut state = self.shared.state.lock();
+        state.topics.clear();
+        state.remove_all();
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+
+    /// Reads exactly these partitions, whatever a group may think of it. Takes the place of an earlier assignment or
+    /// subscription; partitions named again begin again.
     pub fn assign(
         &self,
         partitions: impl IntoIterator<Item = (TopicPartition, StartAt)>,
@@ -213,6 +242,7 @@ impl Consumer {
             return Err(ConsumeError::NoGroup);
         }
         let mut state = self.shared.state.lock();
+        state.topics.clear();
         let gone: Vec<_> =
             state.positions.partitions().filter(|p| !wanted.contains_key(p)).cloned().collect();
         gone.iter().for_each(|partition| state.positions.remove(partition));

@@ -5,7 +5,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use klamm_records::{Batch, BatchError, BatchHeader, DecompressLimits, Record, RecordError, RecordIter};
+use klamm_records::{
+    AnyBatch, BatchBuilder, BatchError, BatchHeader, DecompressLimits, NewRecord, Record, RecordError,
+    RecordIter,
+};
 
 use crate::TopicPartition;
 
@@ -45,7 +48,14 @@ impl Records {
         range: Range<usize>,
         from_offset: i64,
     ) -> Result<Self, CorruptBatch> {
-        let batch = Batch::parse(&frame[range.clone()])?;
+        let batch = match AnyBatch::parse(&frame[range.clone()])? {
+            AnyBatch::V2(batch) => batch,
+            AnyBatch::Legacy(_) => {
+                let rewritten = Arc::new(rewrite(&AnyBatch::parse(&frame[range])?)?);
+                let whole = 0..rewritten.len();
+                return Self::read(partition, &rewritten, whole, from_offset);
+            }
+        };
         let body = match batch.decompress(DecompressLimits::default())? {
             Cow::Borrowed(_) => Body::Received(
                 Arc::clone(frame),
@@ -89,6 +99,18 @@ impl Records {
     }
 }
 
+/// Messages of the formats before v2, which old logs still hold, as a batch of v2.
+fn rewrite(batch: &AnyBatch<'_>) -> Result<Vec<u8>, CorruptBatch> {
+    let mut records = batch.records(DecompressLimits::default())?;
+    let mut builder: Option<BatchBuilder> = None;
+    while let Some(record) = records.next_record()? {
+        let (timestamp, key, value) = (record.timestamp, record.key, record.value);
+        let builder = builder.get_or_insert_with(|| BatchBuilder::new(record.offset));
+        builder.append_at(record.offset, &NewRecord { timestamp, key, value, headers: &[] });
+    }
+    Ok(builder.unwrap_or_else(|| BatchBuilder::new(batch.last_offset())).build())
+}
+
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records")
@@ -125,5 +147,49 @@ impl<'r> Iterator for Iter<'r> {
                 item => return Some(item),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_records::Compression;
+
+    use super::*;
+
+    fn read(bytes: Vec<u8>, from_offset: i64) -> Vec<(i64, i64, Vec<u8>)> {
+        let frame = Arc::new([b"header".to_vec(), bytes].concat());
+        let range = 6..frame.len();
+        let records =
+            Records::read(TopicPartition::new("t", 0), &frame, range, from_offset).expect("readable");
+        let records = records.iter().map(|record| record.expect("a record"));
+        records.map(|r| (r.offset, r.timestamp, r.value.unwrap_or_default().to_vec())).collect()
+    }
+
+    #[test]
+    fn records_are_the_same_under_every_codec() {
+        for codec in
+            [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
+        {
+            let mut builder = BatchBuilder::new(10).codec(codec);
+            for value in [&b"a"[..], b"b", b"c"] {
+                builder.append(&NewRecord { timestamp: 7, value: Some(value), ..NewRecord::default() });
+            }
+            let expected = [(11, 7, b"b".to_vec()), (12, 7, b"c".to_vec())];
+            assert_eq!(read(builder.build(), 11), expected, "{codec}");
+        }
+    }
+
+    #[test]
+    fn messages_of_old_formats_are_records_too() {
+        // Offset 9, size, CRC, magic 1, no codec, timestamp 5, no key, the value "v".
+        let body = [&[0; 4][..], &[1, 0], &5_i64.to_be_bytes(), &[0xff; 4], &[0, 0, 0, 1], b"v"].concat();
+        let message = [&9_i64.to_be_bytes()[..], &(body.len() as i32).to_be_bytes(), &body].concat();
+        assert_eq!(read(message, 0), [(9, 5, b"v".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_no_batch_is_an_error() {
+        let frame = Arc::new(vec![0; 100]);
+        assert!(Records::read(TopicPartition::new("t", 0), &frame, 0..100, 0).is_err());
     }
 }

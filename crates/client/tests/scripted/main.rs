@@ -2,5 +2,6 @@
 
 mod consuming;
 mod fake_broker;
+mod grouping;
 mod producing;
 mod talking;

@@ -1,0 +1,157 @@
+//! A consumer in a group, against a scripted coordinator.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use klamm_client::{Consumer, ConsumerConfig, ErrorCode, Event, GroupOffset, TopicPartition};
+use klamm_protocol::ApiKey;
+use klamm_protocol::messages::join_group_response::JoinGroupResponseMember;
+use klamm_protocol::messages::offset_commit_response::{
+    OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use klamm_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
+use klamm_protocol::messages::{
+    FetchResponse, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+};
+
+use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID};
+
+/// A coordinator with one member, whose committed offset is 42, and which rebalances once.
+#[derive(Default)]
+struct Coordinator {
+    rebalances: Mutex<usize>,
+}
+
+impl Coordinator {
+    fn reply(&self, request: &Incoming) -> Option<Reply> {
+        match request.key {
+            ApiKey::JoinGroup => Some(join(request)),
+            ApiKey::SyncGroup => Some(sync(request)),
+            ApiKey::Heartbeat => Some(self.heartbeat()),
+            ApiKey::OffsetFetch => Some(offset_fetch()),
+            ApiKey::OffsetCommit => Some(offset_commit()),
+            ApiKey::LeaveGroup => Some(Reply::answer(LeaveGroupResponse::default())),
+            ApiKey::Fetch => Some(Reply::answer(FetchResponse::default())),
+            _ => None,
+        }
+    }
+
+    fn heartbeat(&self) -> Reply {
+        let mut rebalances = self.rebalances.lock().expect("no panic");
+        *rebalances += 1;
+        let error_code = if *rebalances == 1 { ErrorCode::REBALANCE_IN_PROGRESS } else { ErrorCode::NONE };
+        Reply::answer(HeartbeatResponse { error_code, ..Default::default() })
+    }
+}
+
+/// Asks for the name first, then makes the member the leader of itself.
+fn join(request: &Incoming) -> Reply {
+    let request: JoinGroupRequest<'_> = request.decode();
+    if request.member_id.is_empty() {
+        let error_code = ErrorCode::MEMBER_ID_REQUIRED;
+        return Reply::answer(JoinGroupResponse {
+            error_code,
+            member_id: "m".into(),
+            protocol_name: None,
+            ..Default::default()
+        });
+    }
+    let metadata = request.protocols[0].metadata.clone().into_owned();
+    Reply::answer(JoinGroupResponse {
+        generation_id: 1,
+        protocol_type: Some("consumer".into()),
+        protocol_name: Some(request.protocols[0].name.to_string().into()),
+        leader: "m".into(),
+        member_id: "m".into(),
+        members: vec![JoinGroupResponseMember {
+            member_id: "m".into(),
+            metadata: metadata.into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    })
+}
+
+/// Gives the leader's own assignment back.
+fn sync(request: &Incoming) -> Reply {
+    let request: SyncGroupRequest<'_> = request.decode();
+    let assignment = request.assignments.first().map(|a| a.assignment.clone().into_owned());
+    Reply::answer(SyncGroupResponse {
+        assignment: assignment.unwrap_or_default().into(),
+        ..Default::default()
+    })
+}
+
+fn offset_fetch() -> Reply {
+    let partition = OffsetFetchResponsePartitions { committed_offset: 42, ..Default::default() };
+    let topic =
+        OffsetFetchResponseTopics { name: TOPIC.into(), topic_id: TOPIC_ID, partitions: vec![partition] };
+    let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
+    Reply::answer(OffsetFetchResponse { groups: vec![group], ..Default::default() })
+}
+
+fn offset_commit() -> Reply {
+    let topic = OffsetCommitResponseTopic {
+        name: TOPIC.into(),
+        topic_id: TOPIC_ID,
+        partitions: vec![OffsetCommitResponsePartition::default()],
+    };
+    Reply::answer(OffsetCommitResponse { topics: vec![topic], ..Default::default() })
+}
+
+fn consumer(cluster: &FakeCluster, settings: &[(&str, &str)]) -> Consumer {
+    let servers = cluster.bootstrap();
+    let base = [
+        ("bootstrap.servers", servers.as_str()),
+        ("group.id", "g"),
+        ("retry.backoff.ms", "1"),
+        ("heartbeat.interval.ms", "5"),
+    ];
+    let config = ConsumerConfig::from_properties(base.into_iter().chain(settings.iter().copied()));
+    Consumer::new(config.expect("valid")).expect("valid")
+}
+
+#[tokio::test]
+async fn a_member_joins_is_rebalanced_and_leaves() {
+    let coordinator = Coordinator::default();
+    let cluster = FakeCluster::start(1, 1, move |request| coordinator.reply(request)).await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.subscribe([TOPIC]).expect("a group");
+    let mine = vec![TopicPartition::new(TOPIC, 0)];
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        events.push(consumer.next().await.expect("an event"));
+    }
+    let shown: Vec<String> = events.iter().map(|event| format!("{event:?}")).collect();
+    let expected =
+        [Event::Assigned(mine.clone()), Event::Revoked(mine.clone()), Event::Assigned(mine.clone())];
+    assert_eq!(shown, expected.map(|event| format!("{event:?}")));
+    assert_eq!(consumer.assignment(), mine);
+    consumer.close().await.expect("left");
+    let joins = cluster.received(ApiKey::JoinGroup);
+    let members: Vec<String> =
+        joins.iter().map(|r| r.decode::<JoinGroupRequest<'_>>().member_id.into_owned()).collect();
+    assert_eq!(members, ["", "m", "m"]);
+    assert_eq!(cluster.received(ApiKey::LeaveGroup).len(), 1);
+}
+
+#[tokio::test]
+async fn commits_carry_the_members_name_and_generation() {
+    let coordinator = Coordinator { rebalances: Mutex::new(1) };
+    let cluster = FakeCluster::start(1, 1, move |request| coordinator.reply(request)).await;
+    let mut consumer = consumer(&cluster, &[("enable.auto.commit", "false")]);
+    consumer.subscribe([TOPIC]).expect("a group");
+    let assigned = consumer.next().await.expect("an event");
+    assert!(matches!(assigned, Event::Assigned(_)), "{assigned:?}");
+    let partition = TopicPartition::new(TOPIC, 0);
+    let committed = consumer.committed(std::slice::from_ref(&partition)).await.expect("answered");
+    assert_eq!(committed, BTreeMap::from([(partition.clone(), GroupOffset::new(42))]));
+    consumer.commit_offsets(&[(partition, GroupOffset::new(50))].into()).await.expect("committed");
+    let sent = cluster.received(ApiKey::OffsetCommit);
+    let request: OffsetCommitRequest<'_> = sent[0].decode();
+    assert_eq!((&*request.member_id, request.generation_id_or_member_epoch), ("m", 1));
+    assert_eq!(request.topics[0].partitions[0].committed_offset, 50);
+}
