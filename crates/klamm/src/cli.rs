@@ -4,6 +4,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::completions::Completions;
 use crate::config::ConfigCommand;
+use crate::consume::Consume;
 use crate::group::GroupCommand;
 
 use crate::log::LogCommand;
@@ -15,7 +16,8 @@ const EXAMPLES: &str = "\
 Examples:
   klamm topic create greetings --partitions 3      a topic
   echo hello | klamm produce greetings             a record for every line
-  klamm help produce                               all about one command";
+  klamm consume greetings --from-beginning         and back
+  klamm help consume                               all about one command";
 
 /// Apache Kafka, rebuilt: a broker and its tools in one binary.
 #[derive(Debug, Parser)]
@@ -34,6 +36,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Topic(TopicCommand),
     Produce(Produce),
+    Consume(Consume),
     #[command(subcommand)]
     Group(GroupCommand),
     #[command(subcommand)]

@@ -11,6 +11,7 @@ mod cli;
 mod completions;
 mod config;
 mod connection;
+mod consume;
 mod escapes;
 mod failure;
 mod group;
@@ -19,6 +20,7 @@ mod logging;
 mod output;
 mod produce;
 mod settings;
+mod signals;
 mod table;
 mod time;
 mod topic;
@@ -51,6 +53,7 @@ fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Topic(command) => block_on(command.run()),
         Command::Produce(command) => block_on(command.run()),
+        Command::Consume(command) => block_on(command.run()),
         Command::Group(command) => block_on(command.run()),
         Command::Config(command) => block_on(command.run()),
         Command::Log(command) => command.run(),

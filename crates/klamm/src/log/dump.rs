@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use klamm_log::disk::{Access, Disk, File, RealDisk};
-use klamm_log::{FileKind, parse_file_name};
+use klamm_log::disk::{Access, Disk, RealDisk};
+use klamm_log::{FileKind, parse_file_name, verify};
 
 use crate::failure::Failure;
 use crate::log::findings::Report;
@@ -35,7 +35,7 @@ pub(crate) struct Dump {
     #[arg(short, long)]
     records: bool,
 
-    /// Check checksums, records and that indexes point at batches
+    /// Check checksums and records; for a folder, also that its files agree with each other
     #[arg(long)]
     verify: bool,
 
@@ -59,7 +59,7 @@ impl Dump {
             return self.dump_folder(report, path);
         }
         match Format::of_file(path) {
-            Some(format) => self.dump_file(report, path, format),
+            Some(format) => self.dump_file(report, path, format, self.depth(path, self.verify)),
             None => Err(Failure::usage(format!(
                 "{} is no file this command knows; see klamm help log dump for those it does",
                 path.display()
@@ -71,25 +71,34 @@ impl Dump {
     fn dump_folder(&self, report: &mut Report, folder: &Path) -> Result<(), Failure> {
         let entries = RealDisk.list(folder).map_err(|error| index::unreadable(folder, &error))?;
         let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.is_dir);
-        for entry in files {
-            let path = folder.join(entry.name);
-            if let Some(format) = Format::of_file(&path) {
-                self.dump_file(report, &path, format)?;
-            }
+        let formats: Vec<_> = files
+            .iter()
+            .map(|entry| folder.join(&entry.name))
+            .filter_map(|path| Format::of_file(&path).map(|format| (path, format)))
+            .collect();
+        formats
+            .iter()
+            .try_for_each(|(path, format)| self.dump_file(report, path, *format, self.depth(path, false)))?;
+        if self.verify && formats.iter().any(|(_, format)| matches!(format, Format::Batches(_))) {
+            verify_folder(report, folder)?;
         }
         folders.into_iter().try_for_each(|entry| self.dump_folder(report, &folder.join(entry.name)))
     }
 
-    fn dump_file(&self, report: &mut Report, path: &Path, format: Format) -> Result<(), Failure> {
+    fn dump_file(
+        &self,
+        report: &mut Report,
+        path: &Path,
+        format: Format,
+        depth: Depth,
+    ) -> Result<(), Failure> {
         let unreadable = |error| index::unreadable(path, &error);
         report.line(path.display().to_string())?;
         let file = RealDisk.open(path, Access::Read).map_err(unreadable)?;
         let size = file.size().map_err(unreadable)?;
         match format {
-            Format::Batches(base_offset) => {
-                segment::dump(report, &*file, size, base_offset, self.depth(path))
-            }
-            Format::OffsetIndex(base_offset) => self.dump_offset_index(report, path, &*file, base_offset),
+            Format::Batches(base_offset) => segment::dump(report, &*file, size, base_offset, depth),
+            Format::OffsetIndex(base_offset) => index::dump_offsets(report, &*file, base_offset),
             Format::TimeIndex(base_offset) => index::dump_times(report, &*file, base_offset),
             Format::TransactionIndex => index::dump_aborted(report, &*file),
             Format::ProducerSnapshot => snapshot::dump(report, path),
@@ -97,25 +106,16 @@ impl Dump {
         }
     }
 
-    fn dump_offset_index(
-        &self,
-        report: &mut Report,
-        path: &Path,
-        file: &dyn File,
-        base_offset: i64,
-    ) -> Result<(), Failure> {
-        let log = match self.verify {
-            true => RealDisk.open(&path.with_extension("log"), Access::Read).ok(),
-            false => None,
-        };
-        let sized = log.as_deref().and_then(|log| Some((log, log.size().ok()?)));
-        index::dump_offsets(report, file, base_offset, sized)
-    }
-
-    fn depth(&self, path: &Path) -> Depth {
+    fn depth(&self, path: &Path, verify: bool) -> Depth {
         let contents = self.decode_as.unwrap_or_else(|| Contents::of_file(path));
-        Depth { records: self.records, verify: self.verify, contents }
+        Depth { records: self.records, verify, contents }
     }
+}
+
+/// Whether the files of a partition agree with each other.
+fn verify_folder(report: &mut Report, folder: &Path) -> Result<(), Failure> {
+    let findings = verify(&RealDisk, folder).map_err(|error| Failure::new(error.to_string()))?;
+    findings.iter().try_for_each(|finding| report.problem(format!("{}/{finding}", folder.display())))
 }
 
 /// What a file is, by its name.

@@ -1,7 +1,7 @@
 //! Files of record batches: `.log` segments, and the metadata's `.checkpoint` snapshots.
 
 use klamm_log::disk::File;
-use klamm_log::scan::{BatchEntry, Batches, Headers, ScanError};
+use klamm_log::dump::{BatchEntry, Batches, Headers, ScanError};
 use klamm_records::{
     AnyBatch, BatchHeader, Compression, DecompressLimits, NO_PRODUCER_ID, NO_SEQUENCE, Record, Records,
     TimestampType,

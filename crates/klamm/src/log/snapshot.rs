@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use klamm_log::ProducerState;
 use klamm_log::disk::{RealDisk, read_file};
-use klamm_log::{ProducerState, read_snapshot};
+use klamm_log::dump::read_snapshot;
 
 use crate::failure::Failure;
 use crate::log::findings::Report;

@@ -6,10 +6,10 @@ use std::process::{Command, Output, Stdio};
 
 /// What a run left behind.
 #[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Run {
@@ -23,19 +23,19 @@ impl From<Output> for Run {
 }
 
 /// The binary with these arguments, and an environment that does not change what it does.
-pub fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klamm"));
     command.args(arguments).env_remove("KLAMM_BOOTSTRAP").env_remove("RUST_LOG").stdin(Stdio::null());
     command
 }
 
 /// Runs to the end.
-pub fn klamm(arguments: &[&str]) -> Run {
+pub(crate) fn klamm(arguments: &[&str]) -> Run {
     command(arguments).output().expect("the binary was built").into()
 }
 
 /// Runs with a standard output that nobody reads any more.
-pub fn klamm_into_closed_pipe(arguments: &[&str]) -> Run {
+pub(crate) fn klamm_into_closed_pipe(arguments: &[&str]) -> Run {
     let (reader, writer) = io::pipe().expect("the system has a pipe");
     drop(reader);
     let child = command(arguments).stdout(writer).stderr(Stdio::piped()).spawn();
