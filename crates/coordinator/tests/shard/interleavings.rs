@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::driver::{Driver, Event};
 use klamm_coordinator::{Answer, GroupSettings, Response, Shard, Step};
 use klamm_protocol::ErrorCode;
-use klamm_protocol::coordinator_record::GroupKey;
+use klamm_protocol::coordinator_record::{GroupKey, GroupValue};
 use klamm_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use klamm_protocol::messages::leave_group_request::MemberIdentity;
 use klamm_protocol::messages::offset_commit_request::{
@@ -109,6 +109,8 @@ struct World {
     /// By generation, since the last restart: who was told to assign.
     leaders: BTreeMap<i32, String>,
     newest_generation: i32,
+    /// Where in the log each offset was committed.
+    logged_at: BTreeMap<i64, i64>,
     /// The next offset to commit; it only rises.
     next_offset: i64,
     /// The largest offset that was told to be committed, if nobody deleted it since.
@@ -129,6 +131,7 @@ impl World {
             answered: BTreeSet::new(),
             leaders: BTreeMap::new(),
             newest_generation: 0,
+            logged_at: BTreeMap::new(),
             next_offset: 1,
             acknowledged: -1,
             is_log_behind: false,
@@ -328,7 +331,10 @@ impl World {
     fn take_in(&mut self, events: Vec<Event>) {
         for event in events {
             match event {
-                Event::Logged(_, record) => {
+                Event::Logged(at, record) => {
+                    if let Some(GroupValue::OffsetCommit(value)) = &record.value {
+                        self.logged_at.insert(value.offset, at);
+                    }
                     if matches!(record.key, GroupKey::GroupMetadata(_)) {
                         self.is_log_behind = false;
                         if record.value.is_none() {
@@ -351,6 +357,11 @@ impl World {
             }
             (Asked::Commit { offset }, Response::OffsetCommit(response)) => {
                 if response.topics[0].partitions[0].error_code == ErrorCode::NONE {
+                    let is_committed = |at: &i64| *at < self.driver.committed as i64;
+                    assert!(
+                        offset == -1 || is_committed(&self.logged_at[&offset]),
+                        "{offset} is told too early"
+                    );
                     self.acknowledged = self.acknowledged.max(offset);
                 }
             }
