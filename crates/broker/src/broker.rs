@@ -18,6 +18,7 @@ use crate::environment::Environment;
 use crate::groups::GroupCoordinator;
 use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::listener::ConnectionCount;
+use crate::metrics::Metrics;
 use crate::partition::HostedTopics;
 use crate::producer_ids::ProducerIds;
 
@@ -36,6 +37,7 @@ pub(crate) struct Broker {
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) connections: ConnectionCount,
+    pub(crate) metrics: Metrics,
     pub(crate) epoch: AtomicI64,
     pub(crate) stopping: watch::Sender<bool>,
 }
@@ -100,6 +102,10 @@ impl Broker {
 
     pub(crate) fn connections(&self) -> &ConnectionCount {
         &self.connections
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Becomes true when the broker stops.

@@ -88,6 +88,7 @@ struct Connection {
     idle: Pin<Box<Sleep>>,
     idle_limit: Duration,
     last_active: Instant,
+    last_read: Instant,
 }
 
 /// An answer in its place in the order.
@@ -109,6 +110,7 @@ impl Connection {
             idle: Box::pin(tokio::time::sleep(idle_limit)),
             idle_limit,
             last_active: Instant::now(),
+            last_read: Instant::now(),
             broker,
         }
     }
@@ -157,7 +159,8 @@ impl Connection {
             0 => Err(Closed::ByPeer),
             count => {
                 self.inbound.filled(count);
-                self.last_active = Instant::now();
+                self.last_read = Instant::now();
+                self.last_active = self.last_read;
                 Ok(Poll::Ready(()))
             }
         }
@@ -179,8 +182,8 @@ impl Connection {
 
     fn handle_frame(&mut self, range: Range<usize>) -> Result<(), Closed> {
         let frame = self.inbound.frame(range);
-        match dispatch::handle(&self.broker, &self.peer, frame)? {
-            Outcome::Respond(response) if self.unanswered.is_empty() => queue(&mut self.outbound, response),
+        match dispatch::handle(&self.broker, &self.peer, frame, self.last_read)? {
+            Outcome::Respond(response) if self.unanswered.is_empty() => self.queue(response),
             Outcome::Respond(response) => self.unanswered.push_back(Answer::Ready(response)),
             Outcome::Later(waiting) => self.unanswered.push_back(Answer::Waiting(waiting)),
             Outcome::Silent => {}
@@ -197,11 +200,23 @@ impl Connection {
                 *answer = Answer::Ready(response?);
             }
         }
-        while let Some(Answer::Ready(response)) = self.unanswered.front_mut() {
-            queue(&mut self.outbound, std::mem::take(response));
-            self.unanswered.pop_front();
+        let is_ready = |answer: &mut Answer| matches!(answer, Answer::Ready(_));
+        while let Some(Answer::Ready(response)) = self.unanswered.pop_front_if(is_ready) {
+            self.queue(response);
         }
         Ok(())
+    }
+
+    fn queue(&mut self, response: Response) {
+        let Response { bytes, slices, api, received_at, error_codes } = response;
+        self.broker.metrics().answered(api, received_at.elapsed(), &error_codes);
+        let mut sent = 0;
+        for (at, slice) in slices {
+            self.outbound.push_bytes(&bytes[sent..at]);
+            self.outbound.push_slice(slice);
+            sent = at;
+        }
+        self.outbound.push_bytes(&bytes[sent..]);
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Closed> {
@@ -238,14 +253,4 @@ impl Connection {
             }
         }
     }
-}
-
-fn queue(outbound: &mut Outbound, response: Response) {
-    let mut sent = 0;
-    for (at, slice) in response.slices {
-        outbound.push_bytes(&response.bytes[sent..at]);
-        outbound.push_slice(slice);
-        sent = at;
-    }
-    outbound.push_bytes(&response.bytes[sent..]);
 }

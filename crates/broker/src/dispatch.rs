@@ -8,6 +8,7 @@ use std::sync::Arc;
 use klamm_protocol::header::RequestHeader;
 use klamm_protocol::messages::api_versions_response::ApiVersion;
 use klamm_protocol::{ApiKey, Reader};
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::connection::Peer;
@@ -77,24 +78,32 @@ const SERVED: &[Served] = &[
     served(ApiKey::DescribeTopicPartitions, On::Broker, handlers::describe_topic_partitions::handle),
 ];
 
-/// Handles one request frame.
+/// Handles one request frame, whose last bytes were read at `received_at`.
 ///
 /// # Errors
 /// When the connection must be closed.
-pub(crate) fn handle(broker: &Arc<Broker>, peer: &Arc<Peer>, frame: &[u8]) -> HandlerResult {
+pub(crate) fn handle(
+    broker: &Arc<Broker>,
+    peer: &Arc<Peer>,
+    frame: &[u8],
+    received_at: Instant,
+) -> HandlerResult {
     let mut reader = Reader::new(frame);
     let (api, header) = klamm_protocol::header::decode_request(&mut reader).map_err(Fault::Header)?;
     let now_ms = broker.environment().clock.now_ms();
     let entry = find(api, peer.role).ok_or(Fault::NotServed(api))?;
     let version = header.request_api_version;
+    broker.metrics().received(api, version);
     if api.versions().contains(version) {
-        return (entry.handler)(&RequestContext::new(broker, peer, &header, api, now_ms), reader);
+        let context = RequestContext::new(broker, peer, &header, api, now_ms, received_at);
+        return (entry.handler)(&context, reader);
     }
     if api != ApiKey::ApiVersions {
         return Err(Fault::UnsupportedVersion { api, version });
     }
     let header = RequestHeader { request_api_version: 0, ..header };
-    handlers::api_versions::handle_unknown_version(&RequestContext::new(broker, peer, &header, api, now_ms))
+    let context = RequestContext::new(broker, peer, &header, api, now_ms, received_at);
+    handlers::api_versions::handle_unknown_version(&context)
 }
 
 fn find(api: ApiKey, role: ListenerRole) -> Option<&'static Served> {

@@ -14,6 +14,7 @@ mod internal_topics;
 mod limits;
 mod listener;
 mod metadata_start;
+mod metrics;
 mod partition;
 mod producer_ids;
 mod registration;

@@ -23,6 +23,24 @@ pub(crate) const SHUTDOWN_GRACE_MS: u64 = 300;
 /// Pause after an `accept` that failed, so that running out of descriptors does not spin.
 pub(crate) const ACCEPT_RETRY_MS: u64 = 50;
 
+/// Connections of the metrics listener at a time. At the bound the next waits to be accepted.
+pub(crate) const METRICS_CONNECTIONS_MAX: usize = 8;
+
+/// Bytes of an HTTP request. A larger one is refused.
+pub(crate) const METRICS_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// How long an HTTP exchange may take. After that the connection is closed.
+pub(crate) const METRICS_EXCHANGE_MS_MAX: u64 = 10_000;
+
+/// Topics whose traffic a scrape shows, the first by name. The others count only in the sum.
+pub(crate) const METRICS_TOPICS_MAX: usize = 5_000;
+
+/// Partitions whose logs a scrape shows, the first by topic and index.
+pub(crate) const METRICS_PARTITIONS_MAX: usize = 10_000;
+
+/// Committed offsets that a scrape shows, the first by partition of the offsets topic, group, topic and index.
+pub(crate) const METRICS_GROUP_OFFSETS_MAX: usize = 10_000;
+
 /// Files of inactive segments that are kept open. Beyond the bound the one that was used least recently is closed.
 pub(crate) const OPEN_FILES_MAX: usize = 4096;
 

@@ -28,6 +28,8 @@ pub(crate) enum ListenerRole {
 pub(crate) struct ConnectionCount {
     open: AtomicUsize,
     next_id: AtomicU64,
+    closed: AtomicU64,
+    refused: AtomicU64,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
 }
 
@@ -52,7 +54,30 @@ impl ConnectionCount {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// How many connections there have been.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
+    /// How many of them have ended.
+    pub(crate) fn closed(&self) -> u64 {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    /// How many were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     fn admit(&self, ip: IpAddr, max: usize, max_per_ip: usize) -> Result<u64, Refused> {
+        let admitted = self.count_in(ip, max, max_per_ip);
+        if admitted.is_err() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    fn count_in(&self, ip: IpAddr, max: usize, max_per_ip: usize) -> Result<u64, Refused> {
         let open = self.open.load(Ordering::Relaxed);
         if open >= max {
             return Err(Refused::Total(open));
@@ -69,6 +94,7 @@ impl ConnectionCount {
 
     fn leave(&self, ip: IpAddr) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+        self.closed.fetch_add(1, Ordering::Relaxed);
         let mut per_ip = self.per_ip.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(count) = per_ip.get_mut(&ip) {
             *count -= 1;
@@ -175,5 +201,6 @@ mod tests {
         count.leave(one);
         assert_eq!(count.admit(two, 3, 2), Ok(3));
         assert_eq!(count.open(), 3);
+        assert_eq!((count.accepted(), count.closed(), count.refused()), (4, 1, 2));
     }
 }

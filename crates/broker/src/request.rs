@@ -7,7 +7,8 @@ use std::sync::Arc;
 use klamm_controller::{Controller, Decision, Step};
 use klamm_net::FileSlice;
 use klamm_protocol::header::RequestHeader;
-use klamm_protocol::{ApiKey, Decode, DecodeError, Encode, EncodeError, Reader, Writer, frame};
+use klamm_protocol::{ApiKey, Decode, DecodeError, Encode, EncodeError, ErrorCode, Reader, Writer, frame};
+use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::connection::Peer;
@@ -33,13 +34,18 @@ pub(crate) struct Responder {
     pub(crate) api: ApiKey,
     pub(crate) version: i16,
     correlation_id: i32,
+    received_at: Instant,
 }
 
 /// An encoded answer: bytes, and slices of files each with the index in the bytes before which it goes.
-#[derive(Default)]
 pub(crate) struct Response {
     pub(crate) bytes: Vec<u8>,
     pub(crate) slices: Vec<(usize, FileSlice)>,
+    pub(crate) api: ApiKey,
+    /// When the request's last bytes were read.
+    pub(crate) received_at: Instant,
+    /// The errors that the answer reports.
+    pub(crate) error_codes: Vec<ErrorCode>,
 }
 
 /// The answer to a request that had to wait.
@@ -106,9 +112,10 @@ impl<'c> RequestContext<'c> {
         header: &'c RequestHeader<'_>,
         api: ApiKey,
         now_ms: i64,
+        received_at: Instant,
     ) -> Self {
         let version = header.request_api_version;
-        let responder = Responder { api, version, correlation_id: header.correlation_id };
+        let responder = Responder { api, version, correlation_id: header.correlation_id, received_at };
         let client_id = header.client_id.as_deref().unwrap_or_default();
         Self { broker, peer, client_id, version, now_ms, responder }
     }
@@ -161,12 +168,13 @@ impl Responder {
         slices: Vec<FileSlice>,
     ) -> Result<Response, Fault> {
         let mut writer = Writer::new();
-        let Self { api, version, correlation_id } = *self;
+        let Self { api, version, correlation_id, received_at } = *self;
         frame::encode_response(&mut writer, api, version, correlation_id, message)
             .map_err(|error| Fault::Answer { api, error })?;
+        let error_codes = writer.take_error_codes();
         let (bytes, gaps) = writer.into_parts();
         debug_assert_eq!(gaps.len(), slices.len());
         let slices = gaps.iter().map(|gap| gap.position).zip(slices).collect();
-        Ok(Response { bytes, slices })
+        Ok(Response { bytes, slices, api, received_at, error_codes })
     }
 }

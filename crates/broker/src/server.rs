@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use klamm_config::load::Loaded;
-use klamm_config::{BrokerConfig, Layers, Listener, NodeConfig};
+use klamm_config::{BrokerConfig, Layers, NodeConfig};
 use klamm_controller::ControllerConfig;
 use klamm_coordinator::GroupSettings;
 use klamm_log::{DirsError, LoadReport, Loading, Log, LogConfig, LogDirs, StorageError, TopicPartition};
@@ -33,6 +33,7 @@ use crate::housekeeping;
 use crate::limits::{CONTROLLED_SHUTDOWN_MS_MAX, ELECTIONS_PER_STEP_MAX, LOAD_THREADS_MAX, OPEN_FILES_MAX};
 use crate::listener::{self, ConnectionCount, ListenerRole};
 use crate::metadata_start;
+use crate::metrics::{self, Metrics};
 use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replicas::Replicas;
 
@@ -41,6 +42,7 @@ pub struct Server {
     broker: Arc<Broker>,
     registration: Registration,
     addresses: Vec<(String, SocketAddr)>,
+    metrics_address: Option<SocketAddr>,
     metadata_log: (TopicPartition, Arc<Log>),
     metadata_dirs: Option<Arc<LogDirs>>,
     ended: watch::Receiver<Option<String>>,
@@ -106,11 +108,12 @@ pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, S
     let Loaded { layers, node, broker: config, .. } = loaded;
     check_served(&node)?;
     let sockets = open_sockets(&environment, &node, &config).await?;
+    let metrics_socket = open_metrics_socket(&environment, &node, &config).await?;
     let opened = {
         let (environment, node, config) = (environment.clone(), node.clone(), config.clone());
         environment.clone().blocking(move || open_storage(&environment, &node, &config)).await??
     };
-    Starting { layers, node, config, environment, sockets, opened }.finish().await
+    Starting { layers, node, config, environment, sockets, metrics_socket, opened }.finish().await
 }
 
 /// A single node is broker and controller, and talks plainly.
@@ -141,12 +144,13 @@ async fn open_sockets(
     node: &NodeConfig,
     config: &BrokerConfig,
 ) -> Result<Vec<Socket>, StartError> {
+    let backlog = backlog(config);
     let brokers = node.broker_listeners.iter().map(|listener| (listener, ListenerRole::Broker));
     let controllers = node.controller_listeners.iter().map(|listener| (listener, ListenerRole::Controller));
     let mut sockets = Vec::new();
     for (listener, role) in brokers.chain(controllers) {
-        let wanted = bind_address(environment, listener).await?;
-        let backlog = config.socket_listen_backlog_size.max(1) as u32;
+        let host = listener.host.as_deref().unwrap_or("0.0.0.0");
+        let wanted = bind_address(environment, &listener.name, host, listener.port).await?;
         let socket = listener::open(environment, &listener.name, wanted, backlog).await?;
         let address = socket.local_addr().unwrap_or(wanted);
         sockets.push(Socket { name: listener.name.clone(), role, address, listener: socket });
@@ -154,13 +158,32 @@ async fn open_sockets(
     Ok(sockets)
 }
 
-/// The address to listen on; without a host, all addresses of the machine.
-async fn bind_address(environment: &Environment, listener: &Listener) -> Result<SocketAddr, StartError> {
-    let host = listener.host.clone().unwrap_or_else(|| "0.0.0.0".into());
-    let resolved = environment.network.resolve(&host, listener.port).await;
+fn backlog(config: &BrokerConfig) -> u32 {
+    config.socket_listen_backlog_size.max(1) as u32
+}
+
+async fn open_metrics_socket(
+    environment: &Environment,
+    node: &NodeConfig,
+    config: &BrokerConfig,
+) -> Result<Option<Box<dyn klamm_net::Listener>>, StartError> {
+    const NAME: &str = "klamm.metrics.listener";
+    let Some(wanted) = &node.metrics_listener else { return Ok(None) };
+    let address = bind_address(environment, NAME, &wanted.host, wanted.port).await?;
+    Ok(Some(listener::open(environment, NAME, address, backlog(config)).await?))
+}
+
+/// The address to listen on.
+async fn bind_address(
+    environment: &Environment,
+    name: &str,
+    host: &str,
+    port: u16,
+) -> Result<SocketAddr, StartError> {
+    let resolved = environment.network.resolve(host, port).await;
     let first =
         resolved.and_then(|found| found.into_iter().next().ok_or_else(|| io::ErrorKind::NotFound.into()));
-    first.map_err(|source| StartError::Address { name: listener.name.clone(), host, source })
+    first.map_err(|source| StartError::Address { name: name.to_owned(), host: host.to_owned(), source })
 }
 
 /// The log directories, locked and formatted, and the metadata log, replayed.
@@ -278,12 +301,13 @@ struct Starting {
     config: BrokerConfig,
     environment: Environment,
     sockets: Vec<Socket>,
+    metrics_socket: Option<Box<dyn klamm_net::Listener>>,
     opened: Storage,
 }
 
 impl Starting {
     async fn finish(self) -> Result<Server, StartError> {
-        let Self { layers, node, config, environment, sockets, opened } = self;
+        let Self { layers, node, config, environment, sockets, metrics_socket, opened } = self;
         let (controller, requests) = ControllerHandle::new();
         let (stopping, _) = watch::channel(false);
         let broker = Arc::new(Broker {
@@ -306,10 +330,16 @@ impl Starting {
             controller,
             producer_ids: Default::default(),
             connections: ConnectionCount::default(),
+            metrics: Metrics::new(environment.executors.workers() + 1, environment.clock.now_ms()),
             epoch: AtomicI64::new(-1),
             stopping,
         });
         let metadata_log = (opened.metadata_name, opened.metadata_log.log().clone());
+        let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        if let Some(socket) = metrics_socket {
+            let asked = broker.clone();
+            environment.spawn(Place::Control, move || metrics::serve(asked, socket));
+        }
         let ended = run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
         let registration = Registration {
             incarnation_id: random_uuid(&environment),
@@ -322,7 +352,7 @@ impl Starting {
         let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
         sockets.into_iter().for_each(|socket| accept(&broker, socket));
         let metadata_dirs = opened.metadata_dirs;
-        Ok(Server { broker, registration, addresses, metadata_log, metadata_dirs, ended })
+        Ok(Server { broker, registration, addresses, metrics_address, metadata_log, metadata_dirs, ended })
     }
 }
 
@@ -431,6 +461,11 @@ impl Server {
     /// Where the listeners listen, by name.
     pub fn addresses(&self) -> &[(String, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     /// Waits until the broker can no longer go on, and says why.

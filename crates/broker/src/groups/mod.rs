@@ -85,6 +85,12 @@ impl GroupCoordinator {
         shards.iter().map(|shard| shard.read(&mut read)).collect()
     }
 
+    /// How many shards still replay their partition.
+    pub(crate) fn loading_count(&self) -> usize {
+        let shards: Vec<_> = self.shards.read().values().cloned().collect();
+        shards.iter().filter(|shard| shard.read(Shard::is_loading)).count()
+    }
+
     /// This broker leads a partition of `__consumer_offsets` now: replays it, and then coordinates its groups.
     pub(crate) fn load(self: &Arc<Self>, partition: Arc<Partition>) {
         let index = partition.index();

@@ -184,6 +184,9 @@ impl Fetch {
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let answers = self.plan.partitions.iter().zip(fetched.partitions).zip(is_sent);
         for (((key, _), partition), _) in answers.filter(|(_, sent)| *sent) {
+            if let Some(traffic) = &partition.traffic {
+                self.broker.metrics().fetched(traffic, partition.record_bytes() as u64);
+            }
             let mut data = partition_data(key.partition, partition, &mut slices);
             if self.responder.version < EPOCHS_SINCE {
                 (data.current_leader, data.diverging_epoch) = Default::default();

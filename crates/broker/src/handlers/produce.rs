@@ -167,7 +167,10 @@ impl Produce<'_> {
             });
         }
         let acks = self.acks?;
-        partition.append(batch, acks, self.context.now_ms).map_err(Refusal::not_appended)
+        let (records, bytes) = (batch.header().count, batch.size());
+        let appended = partition.append(batch, acks, self.context.now_ms).map_err(Refusal::not_appended)?;
+        self.context.broker.metrics().produced(partition.traffic(), records.max(0) as u64, bytes as u64);
+        Ok(appended)
     }
 
     fn refuse(&mut self, index: i32, refusal: Refusal) -> PartitionProduceResponse<'static> {

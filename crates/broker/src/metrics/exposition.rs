@@ -53,12 +53,14 @@ impl Page {
         self.family(name, Kind::Counter, help).sample(&[], value);
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        &self.text
-    }
-
     pub(super) fn into_string(self) -> String {
         self.text
+    }
+
+    /// The samples without the heads.
+    #[cfg(test)]
+    pub(super) fn samples(&self) -> Vec<&str> {
+        self.text.lines().filter(|line| !line.starts_with('#')).collect()
     }
 }
 

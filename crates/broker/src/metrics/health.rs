@@ -27,7 +27,11 @@ pub(super) fn readiness_problems(broker: &Broker) -> Vec<String> {
 }
 
 /// What keeps the broker out of the cluster, given its registration and the epoch that it registered with.
-fn place_problem(registration: Option<&BrokerRegistration>, epoch: i64, is_stopping: bool) -> Option<&'static str> {
+fn place_problem(
+    registration: Option<&BrokerRegistration>,
+    epoch: i64,
+    is_stopping: bool,
+) -> Option<&'static str> {
     match registration {
         _ if is_stopping => Some("the broker is stopping"),
         Some(registration) if registration.epoch == epoch => {

@@ -22,7 +22,8 @@ impl ProcessSample {
     pub(super) fn take() -> Self {
         let read = |name: &str| fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
         // Listing the descriptors takes one for the time being.
-        let open_files = fs::read_dir("/proc/self/fd").ok().map(|listed| listed.count().saturating_sub(1) as u64);
+        let open_files =
+            fs::read_dir("/proc/self/fd").ok().map(|listed| listed.count().saturating_sub(1) as u64);
         Self { open_files, ..Self::parse(&read("stat"), &read("status"), &read("limits")) }
     }
 
@@ -76,8 +77,10 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
 mod tests {
     use super::*;
 
-    const STAT: &str = "4242 (a ) b) S 1 4242 4242 0 -1 4194560 913 0 0 0 250 31 0 0 20 0 4 0 987654 12345 678 184467";
-    const STATUS: &str = "Name:\tklamm\nVmPeak:\t  9000 kB\nVmSize:\t  8000 kB\nVmRSS:\t    12 kB\nThreads:\t4\n";
+    const STAT: &str =
+        "4242 (a ) b) S 1 4242 4242 0 -1 4194560 913 0 0 0 250 31 0 0 20 0 4 0 987654 12345 678 184467";
+    const STATUS: &str =
+        "Name:\tklamm\nVmPeak:\t  9000 kB\nVmSize:\t  8000 kB\nVmRSS:\t    12 kB\nThreads:\t4\n";
     const LIMITS: &str = "Limit                     Soft Limit           Hard Limit           Units\n\
                           Max open files            1024                 524288               files\n";
 
@@ -96,12 +99,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_left_out() {
-        for (stat, status, limits) in [("", "", ""), ("1 (x", "VmRSS: many kB", "Max open files unlimited x")] {
+        for (stat, status, limits) in [("", "", ""), ("1 (x", "VmRSS: many kB", "Max open files unlimited x")]
+        {
             let sample = ProcessSample::parse(stat, status, limits);
             assert_eq!(sample, ProcessSample::default());
             let mut page = Page::default();
             sample.write(&mut page);
-            assert_eq!(page.as_str(), "");
+            assert_eq!(page.into_string(), "");
         }
     }
 }

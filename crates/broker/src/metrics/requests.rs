@@ -64,9 +64,11 @@ impl RequestCounters {
         if error_codes.is_empty() {
             return;
         }
-        let counters = self.errors[slot(api)].get_or_init(|| (0..ERROR_CODES).map(|_| AtomicU64::new(0)).collect());
+        let counters =
+            self.errors[slot(api)].get_or_init(|| (0..ERROR_CODES).map(|_| AtomicU64::new(0)).collect());
         for code in error_codes {
-            if let Some(counter) = usize::try_from(i32::from(code.0) + 1).ok().and_then(|at| counters.get(at)) {
+            if let Some(counter) = usize::try_from(i32::from(code.0) + 1).ok().and_then(|at| counters.get(at))
+            {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -118,7 +120,8 @@ impl RequestCounters {
 
     fn write_errors(&self, page: &mut Page) {
         let name = "kafka_network_requestmetrics_errors_total";
-        let mut family = page.family(name, Kind::Counter, "Errors in answers, by API; one answer may hold several.");
+        let mut family =
+            page.family(name, Kind::Counter, "Errors in answers, by API; one answer may hold several.");
         for api in ApiKey::ALL {
             let counters = self.errors[slot(*api)].get().into_iter().flatten();
             for (code, counter) in (-1..).zip(counters) {
@@ -147,7 +150,7 @@ mod tests {
     fn samples(counters: &RequestCounters) -> Vec<String> {
         let mut page = Page::default();
         counters.write(&mut page);
-        page.as_str().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        page.samples().into_iter().map(str::to_owned).collect()
     }
 
     #[test]
@@ -168,21 +171,27 @@ mod tests {
             counters.received(thread, api, version);
         }
         let requests = |api, version, count| {
-            format!("kafka_network_requestmetrics_requests_total{{request=\"{api}\",version=\"{version}\"}} {count}")
+            format!(
+                "kafka_network_requestmetrics_requests_total{{request=\"{api}\",version=\"{version}\"}} {count}"
+            )
         };
         let newest = ApiKey::ApiVersions.versions().max;
-        assert_eq!(samples(&counters), [
-            requests("Produce", 9, 2),
-            requests("Produce", 13, 1),
-            requests("Fetch", 4, 1),
-            requests("ApiVersions", newest, 1),
-        ]);
+        assert_eq!(
+            samples(&counters),
+            [
+                requests("Produce", 9, 2),
+                requests("Produce", 13, 1),
+                requests("Fetch", 4, 1),
+                requests("ApiVersions", newest, 1),
+            ]
+        );
     }
 
     #[test]
     fn every_version_of_every_api_has_a_counter_of_its_own() {
         let counters = RequestCounters::new(1);
-        let all: Vec<_> = ApiKey::ALL.iter().flat_map(|api| versions(*api).map(move |version| (*api, version))).collect();
+        let all: Vec<_> =
+            ApiKey::ALL.iter().flat_map(|api| versions(*api).map(move |version| (*api, version))).collect();
         all.iter().for_each(|(api, version)| counters.received(0, *api, *version));
         let samples = samples(&counters);
         assert_eq!(samples.len(), all.len());
@@ -211,12 +220,16 @@ mod tests {
     #[test]
     fn errors_count_by_api_and_code() {
         let counters = RequestCounters::new(1);
-        let codes = [ErrorCode::INVALID_TIMESTAMP, ErrorCode(-1), ErrorCode::INVALID_TIMESTAMP, ErrorCode(i16::MAX)];
+        let codes =
+            [ErrorCode::INVALID_TIMESTAMP, ErrorCode(-1), ErrorCode::INVALID_TIMESTAMP, ErrorCode(i16::MAX)];
         counters.failed(ApiKey::Produce, &codes);
         counters.failed(ApiKey::Fetch, &[]);
-        assert_eq!(samples(&counters), [
-            "kafka_network_requestmetrics_errors_total{request=\"Produce\",error=\"UNKNOWN_SERVER_ERROR\"} 1",
-            "kafka_network_requestmetrics_errors_total{request=\"Produce\",error=\"INVALID_TIMESTAMP\"} 2",
-        ]);
+        assert_eq!(
+            samples(&counters),
+            [
+                "kafka_network_requestmetrics_errors_total{request=\"Produce\",error=\"UNKNOWN_SERVER_ERROR\"} 1",
+                "kafka_network_requestmetrics_errors_total{request=\"Produce\",error=\"INVALID_TIMESTAMP\"} 2",
+            ]
+        );
     }
 }

@@ -55,9 +55,21 @@ impl TrafficSample {
 type Field = (fn(&TrafficSample) -> u64, &'static str, &'static str);
 
 const FIELDS: [Field; 3] = [
-    (|it| it.messages_in, "kafka_server_brokertopicmetrics_messagesin_total", "Records appended for clients."),
-    (|it| it.bytes_in, "kafka_server_brokertopicmetrics_bytesin_total", "Bytes of record batches appended for clients."),
-    (|it| it.bytes_out, "kafka_server_brokertopicmetrics_bytesout_total", "Bytes of record batches sent to clients."),
+    (
+        |it| it.messages_in,
+        "kafka_server_brokertopicmetrics_messagesin_total",
+        "Records appended for clients.",
+    ),
+    (
+        |it| it.bytes_in,
+        "kafka_server_brokertopicmetrics_bytesin_total",
+        "Bytes of record batches appended for clients.",
+    ),
+    (
+        |it| it.bytes_out,
+        "kafka_server_brokertopicmetrics_bytesout_total",
+        "Bytes of record batches sent to clients.",
+    ),
 ];
 
 /// Writes the sums of all topics without a label, and each topic's with its name.
@@ -85,14 +97,16 @@ mod tests {
         assert_eq!(sum, TrafficSample { messages_in: 5, bytes_in: 150, bytes_out: 70 });
         let mut page = Page::default();
         write(&mut page, sum, &[("t", TrafficSample::of([&two]))]);
-        let samples: Vec<_> = page.as_str().lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples, [
-            "kafka_server_brokertopicmetrics_messagesin_total 5",
-            "kafka_server_brokertopicmetrics_messagesin_total{topic=\"t\"} 2",
-            "kafka_server_brokertopicmetrics_bytesin_total 150",
-            "kafka_server_brokertopicmetrics_bytesin_total{topic=\"t\"} 50",
-            "kafka_server_brokertopicmetrics_bytesout_total 70",
-            "kafka_server_brokertopicmetrics_bytesout_total{topic=\"t\"} 70",
-        ]);
+        assert_eq!(
+            page.samples(),
+            [
+                "kafka_server_brokertopicmetrics_messagesin_total 5",
+                "kafka_server_brokertopicmetrics_messagesin_total{topic=\"t\"} 2",
+                "kafka_server_brokertopicmetrics_bytesin_total 150",
+                "kafka_server_brokertopicmetrics_bytesin_total{topic=\"t\"} 50",
+                "kafka_server_brokertopicmetrics_bytesout_total 70",
+                "kafka_server_brokertopicmetrics_bytesout_total{topic=\"t\"} 70",
+            ]
+        );
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{LogFile, Partition, Waiting};
+use crate::metrics::Traffic;
 
 /// Which records a consumer sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(crate) struct FetchedPartition {
     pub(crate) current_leader: Option<LeaderIdAndEpoch>,
     pub(crate) diverging_epoch: Option<EpochEndOffset>,
     pub(crate) slice: Option<FileSlice>,
+    /// Where the slice counts when it is sent.
+    pub(crate) traffic: Option<Arc<Traffic>>,
 }
 
 impl FetchedPartition {
@@ -50,6 +53,7 @@ impl FetchedPartition {
             current_leader: None,
             diverging_epoch: None,
             slice: None,
+            traffic: None,
         }
     }
 
@@ -162,6 +166,7 @@ impl Partition {
             position: data.position,
             length: data.length,
         });
+        fetched.traffic = fetched.slice.is_some().then(|| self.traffic.clone());
     }
 
     fn read_error(&self, error: &ReadError) -> ErrorCode {

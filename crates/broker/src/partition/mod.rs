@@ -32,6 +32,7 @@ pub(crate) use offset_waiters::Waiting;
 pub(crate) use settings::PartitionSettings;
 
 use crate::environment::Environment;
+use crate::metrics::Traffic;
 use flush::Flushes;
 use offset_waiters::OffsetWaiters;
 
@@ -47,6 +48,7 @@ pub(crate) struct Partition {
     flushes: Flushes,
     unflushed_since_ms: AtomicI64,
     hints: fetch::ReadHints,
+    traffic: Arc<Traffic>,
     environment: Environment,
 }
 
@@ -96,6 +98,7 @@ impl Partition {
             flushes: Flushes::default(),
             unflushed_since_ms: AtomicI64::new(flush::NEVER),
             hints: fetch::ReadHints::default(),
+            traffic: Arc::default(),
             environment,
         }
     }
@@ -115,6 +118,11 @@ impl Partition {
     /// The log.
     pub(crate) fn log(&self) -> Guard<Arc<Log>> {
         self.log.load()
+    }
+
+    /// Counters of the records that clients produced and fetched.
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// The topic's settings.
