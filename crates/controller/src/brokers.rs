@@ -370,8 +370,7 @@ impl Controller {
         self.change_partitions(event, self.index.eligible(id), &mut records);
         let record = UnregisterBrokerRecord { broker_id: id, broker_epoch: broker.epoch };
         records.push(MetadataRecord::UnregisterBroker(record));
-        let response = UnregisterBrokerResponse { error_message: None, ..Default::default() };
-        Decision::new(records, response)
+        Decision::new(records, UnregisterBrokerResponse::default())
     }
 
     /// ISR changes and elections that an event asks for in these partitions.

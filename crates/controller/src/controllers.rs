@@ -9,7 +9,7 @@ use klamm_protocol::messages::{
     UnregisterControllerRecord, UnregisterControllerRequest, UnregisterControllerResponse,
 };
 
-use crate::refusal::{Refusal, error_fields};
+use crate::refusal::{Refusal, error_fields_or_empty};
 use crate::state::{Controller, Decision};
 
 impl Controller {
@@ -20,7 +20,7 @@ impl Controller {
     ) -> Decision<ControllerRegistrationResponse<'static>> {
         let supported = self.image.metadata_version().supports_controller_registration();
         let result = self.required(supported, "controller registration");
-        let (error_code, error_message) = error_fields(&result);
+        let (error_code, error_message) = error_fields_or_empty(&result);
         let record = MetadataRecord::RegisterController(RegisterControllerRecord {
             controller_id: request.controller_id,
             incarnation_id: request.incarnation_id,
@@ -38,7 +38,7 @@ impl Controller {
         request: &UnregisterControllerRequest,
     ) -> Decision<UnregisterControllerResponse<'static>> {
         let result = self.check_unregistration(request.controller_id);
-        let (error_code, error_message) = error_fields(&result);
+        let (error_code, error_message) = error_fields_or_empty(&result);
         let record = UnregisterControllerRecord { controller_id: request.controller_id };
         let response = UnregisterControllerResponse { error_code, error_message, ..Default::default() };
         let records = result.map(|()| vec![MetadataRecord::UnregisterController(record)]);

@@ -31,3 +31,11 @@ pub(crate) fn error_fields<T>(result: &Result<T, Refusal>) -> (ErrorCode, Option
         Err(refusal) => (refusal.code, refusal.text()),
     }
 }
+
+/// The same for responses that carry an empty message where Kafka has nothing to say.
+pub(crate) fn error_fields_or_empty<T>(
+    result: &Result<T, Refusal>,
+) -> (ErrorCode, Option<Cow<'static, str>>) {
+    let (code, message) = error_fields(result);
+    (code, message.or(Some(Cow::Borrowed(""))))
+}

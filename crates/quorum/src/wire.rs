@@ -380,7 +380,6 @@ impl QuorumDescription {
             high_watermark: self.high_watermark,
             current_voters: self.voters.iter().map(replica_state).collect(),
             observers: self.observers.iter().map(replica_state).collect(),
-            error_message: None,
             ..Default::default()
         };
         let listener = |endpoint: &VoterEndpoint| describe_quorum_response::Listener {
@@ -394,12 +393,7 @@ impl QuorumDescription {
         });
         let topic =
             describe_quorum_response::TopicData { topic_name: topic_name(), partitions: vec![partition] };
-        DescribeQuorumResponse {
-            topics: vec![topic],
-            nodes: nodes.collect(),
-            error_message: None,
-            ..Default::default()
-        }
+        DescribeQuorumResponse { topics: vec![topic], nodes: nodes.collect(), ..Default::default() }
     }
 }
 

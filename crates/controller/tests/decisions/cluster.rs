@@ -86,10 +86,15 @@ pub(crate) fn config() -> ControllerConfig {
 }
 
 impl Cluster {
+    /// A controller before the first record.
+    pub(crate) fn empty() -> Self {
+        let controller = Controller::new(config(), Arc::new(Rules), MetadataImage::default(), 0);
+        Self { controller, now_ms: 0, next_offset: 1, random: 0 }
+    }
+
     /// A cluster formatted at a metadata.version, its first records written.
     pub(crate) fn formatted(version: MetadataVersion) -> Self {
-        let controller = Controller::new(config(), Arc::new(Rules), MetadataImage::default(), 0);
-        let mut cluster = Self { controller, now_ms: 0, next_offset: 1, random: 0 };
+        let mut cluster = Self::empty();
         let formatted = Snapshot::bootstrap(version, 0, Default::default()).records;
         let records = bootstrap_records(cluster.controller.image(), false, &formatted, 1);
         cluster.commit(&records);

@@ -3,6 +3,7 @@
 mod cluster;
 mod configs;
 mod features;
+mod golden;
 mod several_brokers;
 mod single_node;
 mod topics;
