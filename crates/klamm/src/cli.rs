@@ -10,10 +10,12 @@ use crate::group::GroupCommand;
 use crate::log::LogCommand;
 use crate::produce::Produce;
 use crate::settings::Settings;
+use crate::start::Start;
 use crate::topic::TopicCommand;
 
 const EXAMPLES: &str = "\
 Examples:
+  klamm start                                      a broker on 127.0.0.1:9092, data in ./klamm-data
   klamm topic create greetings --partitions 3      a topic
   echo hello | klamm produce greetings             a record for every line
   klamm consume greetings --from-beginning         and back
@@ -33,6 +35,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Start(Start),
     #[command(subcommand)]
     Topic(TopicCommand),
     Produce(Produce),

@@ -21,6 +21,7 @@ mod output;
 mod produce;
 mod settings;
 mod signals;
+mod start;
 mod table;
 mod time;
 mod topic;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Start(command) => command.run(),
         Command::Topic(command) => block_on(command.run()),
         Command::Produce(command) => block_on(command.run()),
         Command::Consume(command) => block_on(command.run()),

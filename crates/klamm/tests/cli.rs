@@ -7,6 +7,7 @@ use binary::{Run, klamm, klamm_into_closed_pipe};
 /// Every command, as words on the command line.
 const COMMANDS: &[&[&str]] = &[
     &[],
+    &["start"],
     &["topic"],
     &["topic", "create"],
     &["topic", "list"],
@@ -86,6 +87,7 @@ fn failures_are_one_line_and_exit_code_1() {
         (&["config", "describe", "--topic", "t"], "127.0.0.1:1"),
         (&["consume", "t", "-e"], "127.0.0.1:1"),
         (&["log", "dump", "/no/such/file.log"], "/no/such/file.log"),
+        (&["start", "--config", "/no/such/file"], "/no/such/file"),
     ];
     for (arguments, part) in table {
         let client = !matches!(arguments[0], "log" | "start");
