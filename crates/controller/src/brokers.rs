@@ -247,6 +247,8 @@ impl Controller {
         let leads = self.index.has_leaderships(broker.id);
         match current {
             BrokerState::Fenced if request.want_shut_down => BrokerState::ShutdownNow,
+            // An incarnation that began to shut down does not come back.
+            BrokerState::Fenced if broker.in_controlled_shutdown => BrokerState::Fenced,
             BrokerState::Fenced if !request.want_fence && is_caught_up => BrokerState::Unfenced,
             BrokerState::Unfenced if request.want_fence && request.want_shut_down => BrokerState::ShutdownNow,
             BrokerState::Unfenced if request.want_fence => BrokerState::Fenced,

@@ -4,6 +4,7 @@ mod cluster;
 mod configs;
 mod features;
 mod golden;
+mod random;
 mod several_brokers;
 mod single_node;
 mod topics;
