@@ -2,10 +2,29 @@
 //!
 //! Each client is a handle over a few tasks on the caller's tokio runtime. Decisions are made by machines without
 //! I/O (what to batch, in which order to retry, what to fetch, when to rejoin a group), which take the time as an
-//! argument; the tasks around them only talk. Everything goes through one [`cluster`] of connections and metadata.
+//! argument; the tasks around them only talk. Everything goes through one cluster of connections and metadata.
 //!
 //! Settings have Kafka's names: [`ProducerConfig`], [`ConsumerConfig`] and [`AdminConfig`] are built from names and
 //! values and say what is wrong with them.
+//!
+//! ```no_run
+//! use klamm_client::{Consumer, ConsumerConfig, Event, Producer, ProducerConfig, ProducerRecord, StartAt, TopicPartition};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let producer = Producer::new(ProducerConfig::new("localhost:9092")?)?;
+//! let delivery = producer.send(ProducerRecord::new("greetings").key("en").value("hello")).await?;
+//! println!("stored at offset {:?}", delivery.await?.offset);
+//!
+//! let mut consumer = Consumer::new(ConsumerConfig::new("localhost:9092")?)?;
+//! consumer.assign([(TopicPartition::new("greetings", 0), StartAt::Earliest)])?;
+//! if let Event::Records(records) = consumer.next().await? {
+//!     for record in &records {
+//!         println!("{:?}", record?.value);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! Invariants:
 //! - Records of one partition are sent and delivered in order, retries included, while idempotence is on.
@@ -34,7 +53,9 @@ pub use self::config::{
     ProducerConfig,
 };
 pub use self::consumer::group::assignor::Assignor;
-pub use self::consumer::{CommitError, ConsumeError, Consumer, CorruptBatch, Event, Iter, Records, StartAt};
+pub use self::consumer::{
+    CommitError, ConsumeError, Consumer, CorruptBatch, Event, Iter as RecordsIter, Records, StartAt,
+};
 pub use self::error::{BrokerName, ConnectError, RequestError};
 pub use self::producer::{
     Delivered, Delivery, DeliveryError, Producer, ProducerRecord, SendError, murmur2, partition_for_key,

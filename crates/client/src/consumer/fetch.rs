@@ -8,7 +8,7 @@ use klamm_protocol::messages::FetchRequest;
 use klamm_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use klamm_protocol::messages::fetch_response::PartitionData as PartitionResponse;
 use klamm_protocol::{ApiKey, DecodeError, ErrorCode, Uuid};
-use klamm_records::AnyBatch;
+use klamm_records::{AnyBatch, BatchError};
 
 use super::aborted::{AbortedFilter, AbortedTransaction};
 use super::fetch_session::{PartitionFetch, SessionFetch};
@@ -159,20 +159,36 @@ fn contents(
     let mut filter = AbortedFilter::new(aborted.collect());
     let mut contents = Vec::new();
     for batch in klamm_records::any_batches(bytes) {
-        let batch = batch?;
-        if config.check_crcs {
-            batch.check_crc()?;
+        match checked(batch, config) {
+            Ok(batch) => contents.push(content(frame, &batch, &mut filter)),
+            Err(corrupt) if contents.is_empty() => return Err(corrupt),
+            // What stands before it is good. The next fetch begins with the damaged one.
+            Err(_) => break,
         }
-        let next_offset = batch.last_offset() + 1;
-        contents.push(match leader_epoch_if_wanted(&batch, &mut filter) {
-            None => Content::Skip { next_offset },
-            Some(leader_epoch) => {
-                let range = range_within(frame, batch.bytes());
-                Content::Batch { frame: Arc::clone(frame), range, next_offset, leader_epoch }
-            }
-        });
     }
     Ok(contents)
+}
+
+fn checked<'a>(
+    batch: Result<AnyBatch<'a>, BatchError>,
+    config: &ConsumerConfig,
+) -> Result<AnyBatch<'a>, CorruptBatch> {
+    let batch = batch?;
+    if config.check_crcs {
+        batch.check_crc()?;
+    }
+    Ok(batch)
+}
+
+fn content(frame: &Arc<Vec<u8>>, batch: &AnyBatch<'_>, filter: &mut AbortedFilter) -> Content {
+    let next_offset = batch.last_offset() + 1;
+    match leader_epoch_if_wanted(batch, filter) {
+        None => Content::Skip { next_offset },
+        Some(leader_epoch) => {
+            let range = range_within(frame, batch.bytes());
+            Content::Batch { frame: Arc::clone(frame), range, next_offset, leader_epoch }
+        }
+    }
 }
 
 /// The leader epoch of a batch that is to be delivered; −1 before format v2. `None` for what is void or not data.
@@ -240,5 +256,7 @@ mod tests {
         let mut bytes = batch(5, -1);
         *bytes.last_mut().expect("not empty") ^= 1;
         assert!(matches!(offsets(&bytes, Vec::new()), Err(CorruptBatch::Batch(_))));
+        let after_good = [batch(4, -1), bytes].concat();
+        assert_eq!(offsets(&after_good, Vec::new()), Ok(vec![(true, 5)]), "what is good is delivered first");
     }
 }

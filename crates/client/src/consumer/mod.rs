@@ -317,8 +317,10 @@ impl Consumer {
             Delivery::End { partition, offset } => Ok(Event::EndOfPartition { partition, offset }),
             Delivery::Batch { partition, frame, range, from_offset, .. } => {
                 let read = Records::read(partition.clone(), &frame, range, from_offset);
-                let corrupt = |source| ConsumeError::Corrupt { partition, offset: from_offset, source };
-                read.map(Event::Records).map_err(corrupt)
+                read.map(Event::Records).map_err(|source| {
+                    self.shared.state.lock().positions.halt(&partition, from_offset);
+                    ConsumeError::Corrupt { partition, offset: from_offset, source }
+                })
             }
         }
     }

@@ -385,6 +385,12 @@ impl Positions {
         true
     }
 
+    /// What was delivered last cannot be read: the partition stands at `offset` and waits for a seek.
+    pub(super) fn halt(&mut self, partition: &TopicPartition, offset: i64) {
+        self.start(partition.clone(), StartAt::Offset(offset));
+        self.fetching(partition);
+    }
+
     /// The application asks for more: what it has been given is processed.
     pub(super) fn note_processed(&mut self) {
         for partition in self.unprocessed.drain(..) {

@@ -258,6 +258,30 @@ async fn a_damaged_batch_is_reported_once() {
 }
 
 #[tokio::test]
+async fn a_batch_that_does_not_decompress_halts_its_partition() {
+    let cluster = FakeCluster::start(1, 1, |request| {
+        (request.key == ApiKey::Fetch).then(|| {
+            let (_, offset) = asked(request);
+            let mut records = batch(offset.unwrap_or(0), Compression::None);
+            if offset == Some(0) {
+                // The attributes' last byte says zstd, which the body is not.
+                records[22] = 4;
+            }
+            let records = Some(Records::Bytes(records.into()));
+            answer(0, PartitionData { records, ..PartitionData::default() })
+        })
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[("check.crcs", "false")]);
+    consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
+    let error = consumer.next().await.expect_err("damaged");
+    assert!(matches!(error, ConsumeError::Corrupt { offset: 0, .. }), "{error}");
+    assert_eq!(consumer.position(&partition()), Some(0));
+    consumer.seek(&partition(), StartAt::Offset(2)).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 2).await, [2, 3]);
+}
+
+#[tokio::test]
 async fn what_needs_a_group_says_so() {
     let cluster = FakeCluster::start(1, 1, |_| None).await;
     let consumer = consumer(&cluster, &[]);

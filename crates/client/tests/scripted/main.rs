@@ -2,6 +2,7 @@
 
 mod consuming;
 mod fake_broker;
+mod flaky;
 mod grouping;
 mod producing;
 mod talking;
