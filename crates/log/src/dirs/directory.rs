@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use klamm_protocol::Uuid;
 use parking_lot::Mutex;
 
-use super::{DirsError, Replica, is_missing};
+use super::{DirsError, is_missing};
 use crate::checkpoint::{
     CLEANER_OFFSET_CHECKPOINT, CleanShutdown, LOG_START_OFFSET_CHECKPOINT, MetaProperties, OffsetCheckpoint,
     RECOVERY_POINT_CHECKPOINT, REPLICATION_OFFSET_CHECKPOINT, read_offsets, write_offsets,
@@ -29,6 +30,7 @@ pub struct LogDirectory {
     /// What the last stop left; `None` if it was not clean.
     clean_shutdown: Option<CleanShutdown>,
     lock: Mutex<Option<Box<dyn Lock>>>,
+    replica_count: AtomicUsize,
 }
 
 impl LogDirectory {
@@ -39,6 +41,7 @@ impl LogDirectory {
             error: Mutex::new(None),
             clean_shutdown: None,
             lock: Mutex::new(None),
+            replica_count: AtomicUsize::new(0),
         };
         match directory.try_open(disk) {
             Err(DirsError::Storage(error)) if !error.is_damage() => {
@@ -117,8 +120,9 @@ impl LogDirectory {
         Ok(())
     }
 
-    pub(super) fn count<'a>(&self, replicas: impl Iterator<Item = &'a Replica>) -> usize {
-        replicas.filter(|replica| replica.directory.path == self.path).count()
+    /// How many replicas are in it; new ones go where there are few.
+    pub(super) fn replica_count(&self) -> &AtomicUsize {
+        &self.replica_count
     }
 
     /// From here on a stop counts as unclean until the next clean one.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -162,6 +163,7 @@ impl LogDirs {
             _ => &self.replicas,
         };
         report.loaded += 1;
+        folder.directory.replica_count().fetch_add(1, Ordering::Relaxed);
         if !recovery.is_empty() {
             report.recovered.push((folder.partition.clone(), recovery));
         }

@@ -188,7 +188,7 @@ impl LogDirs {
         }
         let directory = match directory {
             Some(id) => self.online().find(|directory| directory.id() == Some(id)),
-            None => self.online().min_by_key(|directory| directory.count(replicas.values())),
+            None => self.online().min_by_key(|directory| directory.replica_count().load(Ordering::Relaxed)),
         };
         let directory = Arc::clone(directory.ok_or(CreateError::NoDirectory)?);
         let name = folder_name(partition, FolderKind::Current, 0);
@@ -222,6 +222,7 @@ impl LogDirs {
         };
         let (log, _) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
         log.folder_is_new();
+        directory.replica_count().fetch_add(1, Ordering::Relaxed);
         Ok(Replica { log: Arc::new(log), directory, topic_id })
     }
 
@@ -258,6 +259,7 @@ impl LogDirs {
     fn retire(&self, partition: &TopicPartition, replica: &Replica, now_ms: i64) -> Result<(), StorageError> {
         let name = folder_name(partition, FolderKind::Deleted, self.unique(now_ms));
         replica.log.end_appends();
+        replica.directory.replica_count().fetch_sub(1, Ordering::Relaxed);
         self.on(&replica.directory, replica.log.rename(&replica.directory.path().join(name)))?;
         let due_ms = now_ms.saturating_add(replica.log.config().file_delete_delay_ms);
         self.deleted.lock().push((due_ms, Arc::clone(&replica.log)));

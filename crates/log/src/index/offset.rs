@@ -13,6 +13,8 @@ use crate::error::StorageError;
 use crate::files::SegmentFile;
 
 const ENTRY_BYTES: usize = 8;
+/// Entries that a search reads in one go at its end.
+const ENTRIES_READ_AT_ONCE: u32 = 256;
 /// The entries in the file were not counted yet.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -166,8 +168,38 @@ impl OffsetIndex {
         }
     }
 
+    /// How many of the first entries fulfil `is_low`. Searches near the end need no read, others few.
     fn count_where(&self, is_low: impl Fn(OffsetPosition) -> bool) -> Result<u32, StorageError> {
-        partition_point(self.len()?, |n| Ok(is_low(self.entry(n)?)))
+        let len = self.len()?;
+        let written = self.written.load(Ordering::Acquire).min(len);
+        if written < len && (written == 0 || is_low(self.entry(written)?)) {
+            let behind = partition_point(len - written, |n| Ok(is_low(self.entry(written + n)?)))?;
+            return Ok(written + behind);
+        }
+        let (mut low, mut high) = (0, written);
+        while high - low > ENTRIES_READ_AT_ONCE {
+            let middle = low + (high - low) / 2;
+            if is_low(self.entry(middle)?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let entries = self.read_entries(low, high)?;
+        Ok(low + entries.partition_point(|entry| is_low(*entry)) as u32)
+    }
+
+    /// Entries that are in the file.
+    fn read_entries(&self, from: u32, to: u32) -> Result<Vec<OffsetPosition>, StorageError> {
+        if from == to {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; (to - from) as usize * ENTRY_BYTES];
+        let position = u64::from(from) * ENTRY_BYTES as u64;
+        let file = self.file.handle()?;
+        disk::read_exact_at(&*file, &mut bytes, position).map_err(|e| self.file.error("read", e))?;
+        let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
+        Ok(entries.iter().map(|entry| unpack(self.base_offset, u64::from_be_bytes(*entry))).collect())
     }
 
     fn entry(&self, number: u32) -> Result<OffsetPosition, StorageError> {

@@ -231,10 +231,8 @@ impl Log {
         let is_unchanged = staged.is_empty();
         for aborted in state.producers.commit(staged, next_offset) {
             // Without its entry the transaction would be read as committed: the log may not go on like that.
-            segment.transaction_index().append(aborted).map_err(|e| {
-                self.is_failed.store(true, Ordering::Release);
-                e
-            })?;
+            let appended = segment.transaction_index().append(aborted);
+            appended.inspect_err(|_| self.is_failed.store(true, Ordering::Release))?;
         }
         if !is_unchanged {
             self.publish_first_unstable(state);

@@ -251,7 +251,7 @@ fn next_offset_of(home: &Home, name: &str, base_offset: i64) -> Result<i64, Stor
     let mut headers = crate::scan::Headers::new(&*file, 0, size);
     let mut next_offset = base_offset;
     loop {
-        match headers.next() {
+        match headers.next_batch() {
             Ok(Some(batch)) => next_offset = batch.next_offset(),
             Ok(None) => return Ok(next_offset),
             Err(e) => return Err(StorageError::damaged("read", &path, e.to_string())),

@@ -96,9 +96,8 @@ impl Recovery<'_> {
     fn verify_from(&mut self, segments: &mut Segments, first: usize) -> Result<ProducerStates, StorageError> {
         let trusted_to = if self.opening.was_clean { 0 } else { self.opening.recovery_point };
         let start = segments[first].recovery_start(trusted_to);
-        // Later ones may be torn; those are written again on the way.
-        let is_whole = |offset| offset <= start.offset || snapshots::read(self.home, offset).is_ok();
-        self.snapshots.retain(self.home, is_whole)?;
+        // Later ones may be torn, or know more than the log still does: they are written again on the way.
+        self.snapshots.retain(self.home, |offset| offset <= start.offset)?;
         let mut states = self.producers_at(segments, start.offset)?;
         for number in first..segments.len() {
             let segment = Arc::clone(&segments[number]);
@@ -121,7 +120,6 @@ impl Recovery<'_> {
         }
         let end_offset = segments.last().map_or(0, |last| last.end().0);
         states.set_end_offset(end_offset);
-        self.snapshots.retain(self.home, |offset| offset <= end_offset)?;
         Ok(states)
     }
 

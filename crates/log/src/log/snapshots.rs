@@ -24,8 +24,9 @@ impl Snapshots {
         Self { offsets, ..Self::default() }
     }
 
+    /// The newest one above an offset and at most at another.
     pub(super) fn latest_in(&self, above: i64, up_to: i64) -> Option<i64> {
-        self.offsets.range(above..=up_to).next_back().copied().filter(|offset| *offset > above)
+        self.offsets.range(..=up_to).next_back().copied().filter(|offset| *offset > above)
     }
 
     pub(super) fn set_last_offset(&mut self, offset: i64) {

@@ -36,7 +36,8 @@ impl Segment {
         let from_index = || {
             let entry = self.offset_index.lookup(offset - 1).ok().filter(|entry| entry.position > 0)?;
             let file = self.handle().ok()?;
-            let (batch, _) = Batches::new(&*file, entry.position, self.log.size().ok()?).next().ok()??;
+            let (batch, _) =
+                Batches::new(&*file, entry.position, self.log.size().ok()?).next_batch().ok()??;
             let (position, offset) = (batch.position, batch.base_offset);
             let is_there = batch.last_offset == entry.offset;
             is_there.then_some(RecoveryStart { position, offset, indexed_to: entry.offset + 1 })
@@ -62,7 +63,7 @@ impl Segment {
             let file = self.handle()?;
             let mut batches = Batches::new(&*file, start.position, file_size);
             loop {
-                let (batch, bytes) = match batches.next() {
+                let (batch, bytes) = match batches.next_batch() {
                     Ok(Some(next)) => next,
                     Ok(None) => break,
                     Err(ScanError::Malformed { position, what }) => {

@@ -49,7 +49,7 @@ impl Segment {
         }
         let file = self.handle()?;
         let mut headers = Headers::new(&*file, start, size);
-        while let Some(batch) = headers.next().map_err(|e| self.scan_error(e))? {
+        while let Some(batch) = headers.next_batch().map_err(|e| self.scan_error(e))? {
             if visit(&batch)?.is_break() {
                 break;
             }
@@ -93,7 +93,7 @@ impl Segment {
         if start < size {
             let file = self.handle()?;
             let mut headers = Headers::new(&*file, start, size);
-            while let Some(batch) = headers.next().map_err(|e| self.scan_error(e))? {
+            while let Some(batch) = headers.next_batch().map_err(|e| self.scan_error(e))? {
                 if batch.max_timestamp > largest.timestamp {
                     largest = TimestampOffset { timestamp: batch.max_timestamp, offset: batch.last_offset };
                 }
@@ -140,7 +140,7 @@ impl Segment {
     ) -> Result<Option<BatchEntry>, StorageError> {
         let file = self.handle()?;
         let mut headers = Headers::new(&*file, start, size);
-        while let Some(batch) = headers.next().map_err(|e| self.scan_error(e))? {
+        while let Some(batch) = headers.next_batch().map_err(|e| self.scan_error(e))? {
             if wanted(&batch) {
                 return Ok(Some(batch));
             }
