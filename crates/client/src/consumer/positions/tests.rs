@@ -1,0 +1,119 @@
+//! Positions by what they ask for and deliver.
+
+use super::*;
+
+fn t(partition: i32) -> TopicPartition {
+    TopicPartition::new("t", partition)
+}
+
+fn positions(reset: AutoOffsetReset) -> Positions {
+    Positions::new(Limits { reset, tells_ends: true, partition_bytes_max: 100, bytes_max: 1000 })
+}
+
+fn batch(next_offset: i64, bytes: usize) -> Content {
+    Content::Batch { frame: Arc::default(), range: 0..bytes, next_offset, leader_epoch: 3 }
+}
+
+fn data(contents: Vec<Content>, end: i64) -> PartitionData {
+    PartitionData { contents, high_watermark: end, end_offset: end }
+}
+
+#[test]
+fn a_partition_finds_its_start() {
+    let mut positions = positions(AutoOffsetReset::Earliest);
+    positions.start(t(0), StartAt::Committed);
+    positions.start(t(1), StartAt::Committed);
+    positions.start(t(2), StartAt::Timestamp(50));
+    let asked = positions.take_uncommitted(0);
+    assert_eq!(asked.len(), 2);
+    assert!(positions.take_uncommitted(0).is_empty(), "asked for already");
+    assert!(positions.committed(&asked, &[(t(0), GroupOffset::new(7))].into(), 0).is_empty());
+    let lookups = positions.take_lookups(0);
+    let specs: Vec<_> = lookups.iter().map(|l| (l.partition.partition, l.spec)).collect();
+    assert_eq!(specs, [(1, OffsetSpec::Earliest), (2, OffsetSpec::Timestamp(50))]);
+    positions.found(&lookups[0], Some(2));
+    positions.found(&lookups[1], None);
+    assert_eq!(positions.take_lookups(0)[0].spec, OffsetSpec::Latest, "no record is that young");
+    let offsets: Vec<_> = positions.fetchable(0).ready.iter().map(|f| f.offset).collect();
+    assert_eq!(offsets, [7, 2]);
+    positions.check_invariants();
+}
+
+#[test]
+fn without_a_policy_a_missing_offset_is_an_error() {
+    let mut positions = positions(AutoOffsetReset::None);
+    positions.start(t(0), StartAt::Committed);
+    let asked = positions.take_uncommitted(0);
+    assert_eq!(positions.committed(&asked, &BTreeMap::new(), 0), [t(0)]);
+    assert!(positions.take_uncommitted(0).is_empty(), "it waits for a seek");
+    positions.start(t(0), StartAt::Offset(3));
+    assert_eq!(positions.fetchable(0).ready.len(), 1);
+}
+
+#[test]
+fn delivery_moves_the_position_and_asking_again_the_commit() {
+    let mut positions = positions(AutoOffsetReset::Latest);
+    positions.start(t(0), StartAt::Offset(5));
+    let version = positions.fetchable(0).ready[0].version;
+    positions.fetching(&t(0));
+    assert_eq!(positions.fetchable(0), Fetchables::default(), "on its way");
+    let contents = vec![batch(8, 60), Content::Skip { next_offset: 9 }, batch(12, 60)];
+    positions.fetched(&t(0), version, data(contents, 12));
+    positions.check_invariants();
+    assert_eq!(positions.fetchable(0).full, [t(0)], "enough in the buffer");
+    let delivered = positions.next();
+    assert!(matches!(delivered, Some(Delivery::Batch { from_offset: 5, .. })), "{delivered:?}");
+    assert_eq!((positions.position(&t(0)), positions.to_commit(true).len()), (Some(8), 1));
+    assert_eq!(positions.to_commit(true)[&t(0)].offset, 5);
+    positions.note_processed();
+    assert_eq!(
+        positions.to_commit(true)[&t(0)],
+        GroupOffset { leader_epoch: Some(3), ..GroupOffset::new(8) }
+    );
+    let delivered = positions.next();
+    assert!(matches!(delivered, Some(Delivery::Batch { from_offset: 9, .. })), "{delivered:?}");
+    assert!(matches!(positions.next(), Some(Delivery::End { offset: 12, .. })));
+    assert_eq!(positions.fetchable(0).ready[0].offset, 12);
+    positions.note_committed(&t(0), 12);
+    assert!(positions.to_commit(false).is_empty());
+    positions.check_invariants();
+}
+
+#[test]
+fn a_seek_makes_old_answers_void() {
+    let mut positions = positions(AutoOffsetReset::Latest);
+    positions.start(t(0), StartAt::Offset(0));
+    let version = positions.fetchable(0).ready[0].version;
+    positions.fetched(&t(0), version, data(vec![batch(5, 10)], 5));
+    positions.start(t(0), StartAt::Offset(100));
+    assert!(positions.next().is_none());
+    positions.fetched(&t(0), version, data(vec![batch(9, 10)], 9));
+    assert!(positions.next().is_none());
+    assert_eq!(positions.position(&t(0)), Some(100));
+    positions.check_invariants();
+}
+
+#[test]
+fn a_paused_partition_keeps_what_it_has() {
+    let mut positions = positions(AutoOffsetReset::Latest);
+    for partition in [0, 1] {
+        positions.start(t(partition), StartAt::Offset(0));
+    }
+    for fetchable in positions.fetchable(0).ready {
+        positions.fetched(&fetchable.partition, fetchable.version, data(vec![batch(5, 10)], 50));
+    }
+    positions.set_paused(&t(0), true);
+    assert!(matches!(positions.next(), Some(Delivery::Batch { partition, .. }) if partition == t(1)));
+    assert!(positions.next().is_none());
+    positions.set_paused(&t(0), false);
+    assert!(matches!(positions.next(), Some(Delivery::Batch { partition, .. }) if partition == t(0)));
+}
+
+#[test]
+fn out_of_range_starts_over() {
+    let mut positions = positions(AutoOffsetReset::ByDuration { ms: 10 });
+    positions.start(t(0), StartAt::Offset(1_000_000));
+    let version = positions.fetchable(0).ready[0].version;
+    assert!(positions.out_of_range(&t(0), version, 500));
+    assert_eq!(positions.take_lookups(500)[0].spec, OffsetSpec::Timestamp(490));
+}
