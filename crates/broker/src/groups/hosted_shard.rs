@@ -140,7 +140,8 @@ impl HostedShard {
 
     fn append(&self, write: &Write<'_>, now_ms: i64) -> Result<Appended, ErrorCode> {
         let batch = batch_of(write, now_ms).map_err(|error| {
-            tracing::error!("group records cannot be written: {error}");
+            let index = self.partition.index();
+            tracing::error!("records of groups cannot be written to __consumer_offsets-{index}: {error}");
             ErrorCode::UNKNOWN_SERVER_ERROR
         })?;
         if batch.size() > self.partition.config().max_message_bytes.max(0) as usize {
@@ -154,7 +155,10 @@ impl HostedShard {
         let shard = self.clone();
         self.environment.spawn(Place::Control, move || async move {
             if let Err(error) = shard.partition.reached(&appended).await {
-                return tracing::warn!("group records are not committed: {error}");
+                let index = shard.partition.index();
+                return tracing::warn!(
+                    "records of groups in __consumer_offsets-{index} are not committed: {error}"
+                );
             }
             let mut state = shard.state.lock();
             let answers = state.shard.committed(appended.end_offset, shard.environment.clock.now_ms());

@@ -168,9 +168,18 @@ impl Produce<'_> {
         }
         let acks = self.acks?;
         let (records, bytes) = (batch.header().count, batch.size());
-        let appended = partition.append(batch, acks, self.context.now_ms).map_err(Refusal::not_appended)?;
+        let appended = partition.append(batch, acks, self.context.now_ms);
+        let appended = appended.map_err(|error| self.not_appended(error))?;
         self.context.broker.metrics().produced(partition.traffic(), records.max(0) as u64, bytes as u64);
         Ok(appended)
+    }
+
+    /// A directory whose disk is broken goes offline by it.
+    fn not_appended(&self, error: AppendError) -> Refusal {
+        if let AppendError::Log(klamm_log::AppendError::Storage(error)) = &error {
+            self.context.broker.log_dirs().note_error(error);
+        }
+        Refusal::not_appended(error)
     }
 
     fn refuse(&mut self, index: i32, refusal: Refusal) -> PartitionProduceResponse<'static> {

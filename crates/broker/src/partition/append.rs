@@ -2,6 +2,7 @@
 
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use klamm_log::{FlushDue, LeaderAppend, ProducerError};
 use klamm_protocol::ErrorCode;
@@ -117,7 +118,9 @@ impl Partition {
             return Err(AppendError::NotLeader { leader_id, leader_epoch });
         }
         let log = self.log.load();
-        let appended = log.append_as_leader(slice::from_ref(&batch), how(leadership.leader_epoch))?;
+        let appended = log.append_as_leader(slice::from_ref(&batch), how(leadership.leader_epoch));
+        self.note_outcome(&appended);
+        let appended = appended?;
         match appended.flush_due {
             FlushDue::BeforeAnswer(_) => self.start_flush(),
             FlushDue::UpTo(_) => {
@@ -135,6 +138,21 @@ impl Partition {
             log_start_offset: appended.log_start_offset,
             is_committed: acks == Acks::None || log.high_watermark() >= end_offset,
         })
+    }
+
+    /// Says once that the disk takes no appends, however many are tried, until it takes one again.
+    fn note_outcome<T>(&self, outcome: &Result<T, klamm_log::AppendError>) {
+        match outcome {
+            Err(klamm_log::AppendError::Storage(error)) => {
+                if !self.appends_fail.swap(true, Ordering::Relaxed) {
+                    tracing::error!("{}-{} cannot be appended to: {error}", self.topic, self.index);
+                }
+            }
+            Ok(_) if self.appends_fail.load(Ordering::Relaxed) => {
+                self.appends_fail.store(false, Ordering::Relaxed);
+            }
+            _ => {}
+        }
     }
 
     /// Raises the high watermark and wakes those who waited for it.

@@ -16,6 +16,7 @@ mod settings;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicI64;
 
 use arc_swap::{ArcSwap, Guard};
@@ -49,6 +50,8 @@ pub(crate) struct Partition {
     unflushed_since_ms: AtomicI64,
     hints: fetch::ReadHints,
     traffic: Arc<Traffic>,
+    /// The disk refused the latest append.
+    appends_fail: AtomicBool,
     environment: Environment,
 }
 
@@ -99,6 +102,7 @@ impl Partition {
             unflushed_since_ms: AtomicI64::new(flush::NEVER),
             hints: fetch::ReadHints::default(),
             traffic: Arc::default(),
+            appends_fail: AtomicBool::new(false),
             environment,
         }
     }
