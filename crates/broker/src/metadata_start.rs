@@ -75,6 +75,7 @@ pub(crate) fn open(
         kraft_version: quorum_records.kraft_version,
         voters: configured_voters(node),
         voters_offset: -1,
+        older_voters: Vec::new(),
     };
     if let Some(record) = &quorum_records.voters {
         start.voters = VoterSet::from_record(record);
@@ -119,8 +120,8 @@ fn note_control_records(batch: &LogBatch, start: &mut QuorumStart) {
     for (offset, record) in (batch.base_offset..).zip(records) {
         match record {
             ControlRecord::Voters(record) => {
-                start.voters = VoterSet::from_record(record);
-                start.voters_offset = offset;
+                let older = std::mem::replace(&mut start.voters, VoterSet::from_record(record));
+                start.older_voters.push((std::mem::replace(&mut start.voters_offset, offset), older));
             }
             ControlRecord::KRaftVersion(record) => start.kraft_version = record.kraft_version,
             _ => {}

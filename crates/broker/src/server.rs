@@ -40,7 +40,6 @@ use crate::replicas::Replicas;
 /// A running broker.
 pub struct Server {
     broker: Arc<Broker>,
-    registration: Registration,
     addresses: Vec<(String, SocketAddr)>,
     metrics_address: Option<SocketAddr>,
     metadata_log: (TopicPartition, Arc<Log>),
@@ -352,7 +351,7 @@ impl Starting {
         let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
         sockets.into_iter().for_each(|socket| accept(&broker, socket));
         let metadata_dirs = opened.metadata_dirs;
-        Ok(Server { broker, registration, addresses, metrics_address, metadata_log, metadata_dirs, ended })
+        Ok(Server { broker, addresses, metrics_address, metadata_log, metadata_dirs, ended })
     }
 }
 
@@ -372,12 +371,7 @@ fn run_controller(
 ) -> watch::Receiver<Option<String>> {
     let config = broker.config();
     let now_ms = broker.environment().clock.now_ms();
-    let snapshots = SnapshotPolicy::new(
-        config.metadata_log_max_record_bytes_between_snapshots.max(1) as u64,
-        config.metadata_log_max_snapshot_interval_ms,
-        &log,
-        now_ms,
-    );
+    let snapshots = SnapshotPolicy::new(&config, &log, now_ms);
     let parts = DriverParts {
         environment: broker.environment().clone(),
         log,

@@ -9,7 +9,6 @@ use klamm_log::disk::{self, Access, Disk};
 use klamm_log::{Log, StorageError};
 use klamm_metadata::log_batch::{LogBatch, LogBatchError, decode_batch};
 use klamm_metadata::snapshot::{Snapshot, SnapshotError, SnapshotId};
-use klamm_protocol::Uuid;
 use klamm_quorum::election_state::ElectionStateError;
 use klamm_quorum::log_state::EpochStart;
 use klamm_quorum::{ElectionState, LogState};
@@ -17,8 +16,6 @@ use klamm_records::{BatchError, batches};
 
 /// The folder's name.
 pub(crate) const FOLDER: &str = "__cluster_metadata-0";
-/// The fixed topic id of the metadata log.
-pub(crate) const TOPIC_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 const QUORUM_STATE_FILE: &str = "quorum-state";
 const QUORUM_STATE_BYTES_MAX: u64 = 1024 * 1024;
 const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;

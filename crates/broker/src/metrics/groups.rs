@@ -35,7 +35,10 @@ struct OffsetSample {
 impl GroupSamples {
     pub(super) fn of(groups: &GroupCoordinator, hosted: &HostedTopics) -> Self {
         let mut samples = Self::default();
-        let Ok(_) = groups.read_all(|shard| Ok::<_, Infallible>(samples.add(shard)));
+        let Ok(_) = groups.read_all(|shard| {
+            samples.add(shard);
+            Ok::<_, Infallible>(())
+        });
         for sample in &mut samples.shown {
             let partition = hosted.partition(&sample.topic, sample.partition);
             let led_here = partition.filter(|partition| partition.leadership().is_here);

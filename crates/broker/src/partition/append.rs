@@ -142,16 +142,17 @@ impl Partition {
 
     /// Says once that the disk takes no appends, however many are tried, until it takes one again.
     fn note_outcome<T>(&self, outcome: &Result<T, klamm_log::AppendError>) {
-        match outcome {
-            Err(klamm_log::AppendError::Storage(error)) => {
-                if !self.appends_fail.swap(true, Ordering::Relaxed) {
-                    tracing::error!("{}-{} cannot be appended to: {error}", self.topic, self.index);
-                }
-            }
-            Ok(_) if self.appends_fail.load(Ordering::Relaxed) => {
-                self.appends_fail.store(false, Ordering::Relaxed);
-            }
-            _ => {}
+        let refusal = match outcome {
+            Ok(_) => None,
+            Err(klamm_log::AppendError::Storage(error)) => Some(error),
+            Err(_) => return,
+        };
+        if self.appends_fail.load(Ordering::Relaxed) == refusal.is_some() {
+            return;
+        }
+        self.appends_fail.store(refusal.is_some(), Ordering::Relaxed);
+        if let Some(error) = refusal {
+            tracing::error!("{}-{} cannot be appended to: {error}", self.topic, self.index);
         }
     }
 

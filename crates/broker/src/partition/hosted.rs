@@ -34,10 +34,6 @@ impl HostedTopic {
         &self.name
     }
 
-    pub(crate) fn id(&self) -> Uuid {
-        self.id
-    }
-
     /// A partition by its index, if it is here.
     pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {
         self.partitions.get(usize::try_from(index).ok()?)?.as_ref()

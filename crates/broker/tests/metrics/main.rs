@@ -115,11 +115,7 @@ fn batch() -> Vec<u8> {
 }
 
 fn produce(topic: &'static str, records: &[u8]) -> ProduceRequest<'static> {
-    let data = PartitionProduceData {
-        index: 0,
-        records: Some(Records::Bytes(records.to_vec().into())),
-        ..PartitionProduceData::default()
-    };
+    let data = PartitionProduceData { index: 0, records: Some(Records::Bytes(records.to_vec().into())) };
     let topic = TopicProduceData { name: topic.into(), partition_data: vec![data], ..Default::default() };
     ProduceRequest { acks: -1, timeout_ms: 5000, topic_data: vec![topic], ..ProduceRequest::default() }
 }
