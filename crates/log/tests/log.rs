@@ -164,6 +164,10 @@ fn a_roll_or_many_records_make_a_flush_due() {
     log.flush(3).unwrap();
     assert_eq!(append(&log, batch(0, &["a"])).unwrap().flush_due, FlushDue::No);
     assert_eq!(append(&log, batch(0, &["b"])).unwrap().flush_due, FlushDue::BeforeAnswer(5));
+    log.set_config(Arc::new(LogConfig { flush_ms: 100, ..LogConfig::default() }));
+    assert!(!log.is_flush_overdue(99) && log.is_flush_overdue(100));
+    log.flush(5).unwrap();
+    assert!(!log.is_flush_overdue(i64::MAX));
 }
 
 #[test]

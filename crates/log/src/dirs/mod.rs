@@ -226,6 +226,18 @@ impl LogDirs {
         Ok(Replica { log: Arc::new(log), directory, topic_id })
     }
 
+    /// Gives a replica that has none its topic's id, in its folder as well.
+    pub fn assign_topic_id(&self, partition: &TopicPartition, topic_id: Uuid) -> Result<(), StorageError> {
+        let mut replicas = self.replicas.write();
+        let Some(replica) = replicas.get_mut(partition).filter(|replica| replica.topic_id.is_none()) else {
+            return Ok(());
+        };
+        let written = PartitionMetadata { topic_id }.write(&*self.disk, &replica.log.dir());
+        self.on(&replica.directory, written)?;
+        replica.topic_id = Some(topic_id);
+        Ok(())
+    }
+
     /// Opens a log that the others have nothing to do with: the metadata log, which [`load`](Self::load) leaves out. Its
     /// folder is made if it is missing.
     pub fn open_separately(

@@ -200,6 +200,7 @@ impl Log {
         let next_offset = last.next_offset();
         self.commit(state, &segment, staged, next_offset)?;
         self.end_offset.store(next_offset, Ordering::Release);
+        self.flush.note_append(now_ms);
         Ok(Appended {
             base_offset: first.base_offset,
             last_offset: last.last_offset(),

@@ -18,9 +18,13 @@ pub struct Flushed {
     pub did_sync: bool,
 }
 
+const NOTHING_UNFLUSHED: i64 = i64::MAX;
+
 #[derive(Debug)]
 pub(super) struct FlushState {
     recovery_point: AtomicI64,
+    /// When the first append that is not flushed was made.
+    unflushed_since_ms: AtomicI64,
     /// Held by whoever syncs, or changes what a sync in between would get wrong.
     is_busy: Mutex<bool>,
     idle: Condvar,
@@ -29,7 +33,15 @@ pub(super) struct FlushState {
 impl FlushState {
     pub(super) fn new(recovery_point: i64) -> Self {
         let recovery_point = AtomicI64::new(recovery_point);
-        Self { recovery_point, is_busy: Mutex::new(false), idle: Condvar::new() }
+        let unflushed_since_ms = AtomicI64::new(NOTHING_UNFLUSHED);
+        Self { recovery_point, unflushed_since_ms, is_busy: Mutex::new(false), idle: Condvar::new() }
+    }
+
+    /// Called under the append lock.
+    pub(super) fn note_append(&self, now_ms: i64) {
+        if self.unflushed_since_ms.load(Ordering::Relaxed) == NOTHING_UNFLUSHED {
+            self.unflushed_since_ms.store(now_ms, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn recovery_point(&self) -> i64 {
@@ -78,6 +90,7 @@ impl Log {
             return Ok(done(self.recovery_point()));
         }
         // All that is appended by now goes along, not only what was asked for.
+        self.flush.unflushed_since_ms.store(NOTHING_UNFLUSHED, Ordering::Relaxed);
         let end_offset = self.log_end_offset();
         self.sync_range(self.recovery_point(), end_offset).map_err(|e| self.failed(e))?;
         exclusion.set_recovery_point(end_offset);
@@ -87,6 +100,12 @@ impl Log {
     /// Offsets that are appended but not flushed.
     pub fn unflushed_records(&self) -> i64 {
         self.log_end_offset() - self.recovery_point()
+    }
+
+    /// Whether `flush.ms` is over for something that is appended; for a periodic task that flushes then.
+    pub fn is_flush_overdue(&self, now_ms: i64) -> bool {
+        let since_ms = self.flush.unflushed_since_ms.load(Ordering::Relaxed);
+        since_ms != NOTHING_UNFLUSHED && now_ms.saturating_sub(since_ms) >= self.config.load().flush_ms
     }
 
     pub(super) fn sync_range(&self, from: i64, to: i64) -> Result<(), StorageError> {

@@ -18,6 +18,15 @@ pub(crate) struct RecoveryStart {
     indexed_to: i64,
 }
 
+/// What recovery has verified so far.
+struct Kept {
+    size: u64,
+    next_offset: i64,
+    largest: TimestampOffset,
+    /// Where the last index entry points to.
+    indexed_at: u64,
+}
+
 /// What recovery of a segment found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Recovered {
@@ -56,42 +65,57 @@ impl Segment {
     ) -> Result<Recovered, StorageError> {
         self.cut_indexes(start)?;
         let file_size = self.log.size()?;
-        let mut largest = self.time_index.last()?;
-        let (mut position, mut next_offset) = (start.position, start.offset);
-        let (mut indexed_at, mut reason) = (start.position, None);
+        let mut kept = Kept {
+            size: start.position,
+            next_offset: start.offset,
+            largest: self.time_index.last()?,
+            indexed_at: start.position,
+        };
+        let mut reason = None;
         if file_size > start.position {
             let file = self.handle()?;
             let mut batches = Batches::new(&*file, start.position, file_size);
             loop {
-                let (batch, bytes) = match batches.next_batch() {
-                    Ok(Some(next)) => next,
+                match batches.next_batch() {
+                    Ok(Some((batch, bytes))) => {
+                        reason = self.out_of_order(&batch, &kept);
+                        if reason.is_some() {
+                            break;
+                        }
+                        self.keep(&batch, &mut kept, index_interval_bytes);
+                        visit(&batch, bytes)?;
+                    }
                     Ok(None) => break,
                     Err(ScanError::Malformed { position, what }) => {
                         reason = Some(format!("byte {position}: {what}"));
                         break;
                     }
                     Err(read) => return Err(self.scan_error(read)),
-                };
-                if batch.base_offset < next_offset
-                    || batch.last_offset - self.base_offset > i64::from(i32::MAX)
-                {
-                    let what = format!("offset {} behind {}", batch.base_offset, next_offset - 1);
-                    reason = Some(format!("byte {}: {what}", batch.position));
-                    break;
                 }
-                if batch.max_timestamp > largest.timestamp {
-                    largest = TimestampOffset { timestamp: batch.max_timestamp, offset: batch.last_offset };
-                }
-                if batch.position - indexed_at > index_interval_bytes {
-                    self.add_index_entries(batch.last_offset, batch.position, largest);
-                    indexed_at = batch.position;
-                }
-                visit(&batch, bytes)?;
-                (position, next_offset) = (batch.end(), batch.next_offset());
             }
         }
-        self.finish_recovery(position, next_offset, largest)?;
-        Ok(Recovered { truncated_bytes: file_size.saturating_sub(position), reason })
+        let truncated_bytes = file_size.saturating_sub(kept.size);
+        self.finish_recovery(kept)?;
+        Ok(Recovered { truncated_bytes, reason })
+    }
+
+    fn out_of_order(&self, batch: &BatchEntry, kept: &Kept) -> Option<String> {
+        let is_far = batch.last_offset - self.base_offset > i64::from(i32::MAX);
+        (batch.base_offset < kept.next_offset || is_far).then(|| {
+            let (position, offset) = (batch.position, batch.base_offset);
+            format!("byte {position}: offset {offset} behind {}", kept.next_offset - 1)
+        })
+    }
+
+    fn keep(&self, batch: &BatchEntry, kept: &mut Kept, index_interval_bytes: u64) {
+        if batch.max_timestamp > kept.largest.timestamp {
+            kept.largest = TimestampOffset { timestamp: batch.max_timestamp, offset: batch.last_offset };
+        }
+        if batch.position - kept.indexed_at > index_interval_bytes {
+            self.add_index_entries(batch.last_offset, batch.position, kept.largest);
+            kept.indexed_at = batch.position;
+        }
+        (kept.size, kept.next_offset) = (batch.end(), batch.next_offset());
     }
 
     /// Makes the offset and time index anew from the headers. An error leaves the indexes empty and the log as it is.
@@ -126,12 +150,8 @@ impl Segment {
         self.transaction_index.truncate_to(start.offset)
     }
 
-    fn finish_recovery(
-        &self,
-        size: u64,
-        next_offset: i64,
-        largest: TimestampOffset,
-    ) -> Result<(), StorageError> {
+    fn finish_recovery(&self, kept: Kept) -> Result<(), StorageError> {
+        let Kept { size, next_offset, largest, .. } = kept;
         if self.log.size()? > size {
             self.log.set_size(size)?;
         }
