@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use klamm_config::{BrokerConfig, Layers};
 use klamm_log::LogDirs;
 use klamm_metadata::MetadataImage;
+use klamm_net::SocketBuffers;
 use klamm_protocol::messages::CreateTopicsRequest;
 use klamm_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use klamm_replica::FetchSessions;
@@ -106,6 +107,17 @@ impl Broker {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The sizes of sockets' buffers, where the settings name them. Kafka's default, 100 KiB, is not applied: the kernel does better
+    /// when it is left alone.
+    pub(crate) fn socket_buffers(&self) -> SocketBuffers {
+        let (layers, config) = (self.layers(), self.config());
+        let named = |name, bytes: i32| layers.text(name).and_then(|_| usize::try_from(bytes).ok());
+        SocketBuffers {
+            send: named("socket.send.buffer.bytes", config.socket_send_buffer_bytes),
+            receive: named("socket.receive.buffer.bytes", config.socket_receive_buffer_bytes),
+        }
     }
 
     /// Becomes true when the broker stops.

@@ -94,7 +94,8 @@ pub(crate) fn handle(
     let entry = find(api, peer.role).ok_or(Fault::NotServed(api))?;
     let version = header.request_api_version;
     broker.metrics().received(api, version);
-    if api.versions().contains(version) {
+    let is_served = version >= api.versions().min && version <= api.advertised_versions(false).max;
+    if is_served {
         let context = RequestContext::new(broker, peer, &header, api, now_ms, received_at);
         return (entry.handler)(&context, reader);
     }

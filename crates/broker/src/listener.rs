@@ -143,7 +143,8 @@ fn hand_over(broker: &Arc<Broker>, accepted: Accepted, name: &Arc<str>, role: Li
     let broker = broker.clone();
     broker.clone().environment().spawn(Place::Worker(worker), move || async move {
         let _permit = permit;
-        match accepted.attach() {
+        let sizes = broker.socket_buffers();
+        match accepted.attach(sizes) {
             Ok(stream) => connection::serve(broker, stream, peer, worker_pool()).await,
             Err(error) => tracing::warn!("cannot serve the connection from {address}: {error}"),
         }
@@ -152,8 +153,10 @@ fn hand_over(broker: &Arc<Broker>, accepted: Accepted, name: &Arc<str>, role: Li
 
 fn admit(broker: &Arc<Broker>, address: SocketAddr) -> Result<(u64, ConnectionPermit), Refused> {
     let config = broker.config();
-    let (max, max_per_ip) = (config.max_connections, config.max_connections_per_ip);
-    let id = broker.connections().admit(address.ip(), max as usize, max_per_ip as usize)?;
+    let ip = address.ip();
+    let of_this_ip = config.max_connections_per_ip_overrides.get(&ip.to_string());
+    let max_per_ip = of_this_ip.unwrap_or(config.max_connections_per_ip).max(0) as usize;
+    let id = broker.connections().admit(ip, config.max_connections.max(0) as usize, max_per_ip)?;
     Ok((id, ConnectionPermit { broker: broker.clone(), ip: address.ip() }))
 }
 

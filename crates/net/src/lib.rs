@@ -17,6 +17,6 @@ mod stream;
 
 pub use buffer_pool::BufferPool;
 pub use inbound::{FrameError, Inbound};
-pub use network::{Accepted, BoxFuture, Listener, Network, TcpNetwork};
+pub use network::{Accepted, BoxFuture, Listener, Network, SocketBuffers, TcpNetwork};
 pub use outbound::{FileSlice, FileSource, Outbound};
 pub use stream::{AsyncStream, Stream};

@@ -69,12 +69,36 @@ impl Accepted {
     /// Makes the connection one of the current thread's: its readiness is watched by this thread's runtime.
     ///
     /// # Errors
-    /// Those of the runtime's poller.
-    pub fn attach(self) -> io::Result<Stream> {
+    /// Those of the runtime's poller, or of setting the buffer sizes.
+    pub fn attach(self, buffers: SocketBuffers) -> io::Result<Stream> {
         match self.stream {
-            Unattached::Tcp(socket) => Ok(Stream::Tcp(TcpStream::from_std(socket)?)),
+            Unattached::Tcp(socket) => {
+                buffers.apply(&socket)?;
+                Ok(Stream::Tcp(TcpStream::from_std(socket)?))
+            }
             Unattached::Other(stream) => Ok(stream),
         }
+    }
+}
+
+/// Sizes of a socket's kernel buffers in bytes; none leaves it to the kernel, which adapts them to the connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SocketBuffers {
+    /// What may be sent and not yet acknowledged.
+    pub send: Option<usize>,
+    /// What may be received and not yet read.
+    pub receive: Option<usize>,
+}
+
+impl SocketBuffers {
+    fn apply(self, socket: &std::net::TcpStream) -> io::Result<()> {
+        if let Some(bytes) = self.send {
+            rustix::net::sockopt::set_socket_send_buffer_size(socket, bytes)?;
+        }
+        if let Some(bytes) = self.receive {
+            rustix::net::sockopt::set_socket_recv_buffer_size(socket, bytes)?;
+        }
+        Ok(())
     }
 }
 

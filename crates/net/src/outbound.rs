@@ -120,7 +120,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::{Network, TcpNetwork};
+    use crate::{Network, SocketBuffers, TcpNetwork};
 
     struct RealFile(File, bool);
 
@@ -161,7 +161,7 @@ mod tests {
             let mut listener = TcpNetwork.listen("127.0.0.1:0".parse().unwrap(), 16).await.unwrap();
             let address = listener.local_addr().unwrap();
             let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-            let mut server = listener.accept().await.unwrap().attach().unwrap();
+            let mut server = listener.accept().await.unwrap().attach(SocketBuffers::default()).unwrap();
             let (mut outbound, expected) = mixed(with_descriptor);
             let send = std::future::poll_fn(|cx| outbound.poll_send(&mut server, cx));
             let mut received = vec![0; expected.len()];

@@ -36,7 +36,7 @@ pub(crate) async fn serve(broker: Arc<Broker>, mut listener: Box<dyn Listener>) 
 async fn exchange(broker: Arc<Broker>, accepted: Accepted) {
     let peer = accepted.peer;
     let exchange = async {
-        let mut stream = accepted.attach()?;
+        let mut stream = accepted.attach(klamm_net::SocketBuffers::default())?;
         http::serve(&mut stream, |path| reply(broker, path)).await
     };
     let limit = Duration::from_millis(METRICS_EXCHANGE_MS_MAX);
