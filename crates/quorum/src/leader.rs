@@ -33,9 +33,7 @@ impl Quorum {
     pub fn on_log_flushed(&mut self, now_ms: i64, end_offset: i64) -> Vec<Output> {
         let mut outputs = Vec::new();
         self.log.flushed_offset = self.log.flushed_offset.max(end_offset.min(self.log.end_offset));
-        if self.is_leader() {
-            self.advance_high_watermark(&mut outputs);
-        }
+        self.advance_high_watermark(now_ms, &mut outputs);
         self.send_due(now_ms, &mut outputs);
         outputs
     }
@@ -119,7 +117,7 @@ impl Quorum {
             FetchPosition::Snapshot(id) => Ok(FetchAnswer::Snapshot(id)),
             FetchPosition::Valid => {
                 self.note_fetch(now_ms, request.replica, request.offset);
-                self.advance_high_watermark(outputs);
+                self.advance_high_watermark(now_ms, outputs);
                 Ok(FetchAnswer::Records { end_offset: self.log.end_offset })
             }
         }
@@ -140,7 +138,7 @@ impl Quorum {
             return;
         }
         let is_voter = self.current_voters().contains(replica);
-        let fetches_needed = self.current_voters().majority() - 1;
+        let fetches_needed = self.current_voters().majority() - usize::from(self.is_voter());
         let deadline_ms = now_ms + self.check_quorum_timeout();
         let leader_end = self.log.end_offset;
         let Role::Leader(leader) = &mut self.role else { return };
@@ -162,7 +160,7 @@ impl Quorum {
     }
 
     /// What a majority has flushed is committed, from the first record of this epoch on (records of earlier ones go with it).
-    pub(crate) fn advance_high_watermark(&mut self, outputs: &mut Vec<Output>) {
+    pub(crate) fn advance_high_watermark(&mut self, now_ms: i64, outputs: &mut Vec<Output>) {
         let Role::Leader(leader) = &self.role else { return };
         let voters = self.current_voters();
         let mut ends: Vec<i64> = voters.ids().filter_map(|id| self.end_offset_of(leader, id)).collect();
@@ -178,6 +176,7 @@ impl Quorum {
         }
         self.raise_high_watermark(end, outputs);
         self.settle(outputs);
+        self.leave_if_removed(now_ms, outputs);
     }
 
     pub(crate) fn raise_high_watermark(&mut self, offset: i64, outputs: &mut Vec<Output>) {
@@ -194,12 +193,13 @@ impl Quorum {
         self.voters.drain(..committed.saturating_sub(1));
     }
 
-    /// Up to where a voter has flushed, as far as this leader knows.
+    /// Up to where a replica has flushed, as far as this leader knows.
     pub(crate) fn end_offset_of(&self, leader: &Leader, id: i32) -> Option<i64> {
         if id == self.config.local.key.id {
             return Some(self.log.flushed_offset);
         }
-        leader.voters.get(&id).and_then(|progress| progress.end_offset)
+        let observer = || leader.observers.iter().find(|(key, _)| key.id == id).map(|(_, progress)| progress);
+        leader.voters.get(&id).or_else(observer).and_then(|progress| progress.end_offset)
     }
 
     /// Steps down, so that another voter can take over before its fetches time out: what a leader does before it stops.

@@ -23,10 +23,12 @@ mod election;
 mod follower;
 mod leader;
 mod quorum;
+mod voter_change;
 
 pub use describe::{QuorumDescription, ReplicaDescription};
 pub use election_state::ElectionState;
 pub use log_state::{LogState, OffsetAndEpoch};
 pub use output::{Leadership, Output};
 pub use quorum::{AppendSlot, NotLeader, Quorum, QuorumConfig, QuorumStart};
+pub use voter_change::VoterChangeError;
 pub use voters::{ReplicaKey, VoterEndpoint, VoterNode, VoterSet};

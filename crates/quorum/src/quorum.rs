@@ -45,6 +45,8 @@ pub struct QuorumStart {
     pub voters: VoterSet,
     /// Offset of the VotersRecord they are from; −1 for the formatting snapshot or the settings.
     pub voters_offset: i64,
+    /// Earlier voters that truncating the log could bring back, oldest first, with the offsets of their records.
+    pub older_voters: Vec<(i64, VoterSet)>,
 }
 
 /// Where records of the controller go.
@@ -90,7 +92,7 @@ pub struct Quorum {
 impl Quorum {
     /// Starts a replica. The only voter leads at once.
     pub fn open(config: QuorumConfig, start: QuorumStart, now_ms: i64) -> (Self, Vec<Output>) {
-        let QuorumStart { election, log, kraft_version, voters, voters_offset } = start;
+        let QuorumStart { election, log, kraft_version, voters, voters_offset, older_voters } = start;
         let role = Role::Unattached { leader_id: None, voted: None, election_deadline_ms: now_ms };
         let mut quorum = Self {
             random: config.seed,
@@ -100,7 +102,7 @@ impl Quorum {
             high_watermark: log.start_offset,
             log,
             kraft_version,
-            voters: vec![(voters_offset, voters)],
+            voters: older_voters.into_iter().chain([(voters_offset, voters)]).collect(),
             links: BTreeMap::new(),
             persisted: election.clone(),
             announced: None,
@@ -131,6 +133,7 @@ impl Quorum {
                 self.become_follower(now_ms, election.epoch, leader, outputs);
             }
             leader_id => {
+                let leader_id = leader_id.filter(|&leader| leader != local.id);
                 let election_deadline_ms = now_ms + self.election_timeout();
                 self.role = Role::Unattached { leader_id, voted: election.voted, election_deadline_ms };
             }
@@ -192,12 +195,14 @@ impl Quorum {
     /// When [`Self::tick`] has something to do; none where only others can bring it.
     pub fn deadline_ms(&self) -> Option<i64> {
         let role = match &self.role {
-            Role::Unattached { election_deadline_ms, .. } => self.is_voter().then_some(*election_deadline_ms),
+            Role::Unattached { election_deadline_ms, .. } => {
+                self.may_stand().then_some(*election_deadline_ms)
+            }
             Role::Prospective { election_deadline_ms, .. }
             | Role::Candidate { election_deadline_ms, .. }
             | Role::Resigned { election_deadline_ms, .. } => Some(*election_deadline_ms),
-            Role::Follower(follower) => self.is_voter().then_some(follower.fetch_deadline_ms),
-            Role::Leader(leader) => (self.current_voters().len() > 1)
+            Role::Follower(follower) => self.may_stand().then_some(follower.fetch_deadline_ms),
+            Role::Leader(leader) => (!self.is_only_voter())
                 .then(|| leader.check_quorum_deadline_ms.min(leader.begin_epoch_due_ms)),
         };
         let links = self.links.values().map(|link| match link {
@@ -211,7 +216,7 @@ impl Quorum {
         let mut outputs = Vec::new();
         match &self.role {
             Role::Unattached { election_deadline_ms, .. }
-                if now_ms >= *election_deadline_ms && self.is_voter() =>
+                if now_ms >= *election_deadline_ms && self.may_stand() =>
             {
                 self.become_prospective(now_ms, &mut outputs);
             }
@@ -222,14 +227,14 @@ impl Quorum {
                 self.become_prospective(now_ms, &mut outputs);
             }
             Role::Resigned { election_deadline_ms, .. } if now_ms >= *election_deadline_ms => {
-                self.become_unattached(now_ms, self.epoch + 1, None, &mut outputs);
+                // One that votes no more must not raise the epoch: it would never hear the others again.
+                let epoch = self.epoch + i32::from(self.may_stand());
+                self.become_unattached(now_ms, epoch, None, &mut outputs);
             }
-            Role::Follower(follower) if now_ms >= follower.fetch_deadline_ms && self.is_voter() => {
+            Role::Follower(follower) if now_ms >= follower.fetch_deadline_ms && self.may_stand() => {
                 self.become_prospective(now_ms, &mut outputs);
             }
-            Role::Leader(leader)
-                if now_ms >= leader.check_quorum_deadline_ms && self.current_voters().len() > 1 =>
-            {
+            Role::Leader(leader) if now_ms >= leader.check_quorum_deadline_ms && !self.is_only_voter() => {
                 self.resign_lead(now_ms, &mut outputs);
             }
             _ => {}
@@ -255,7 +260,10 @@ impl Quorum {
     /// Takes note of a control record in the log, appended here or fetched: from `offset` on its voters or level are in force.
     pub fn on_control_record(&mut self, offset: i64, record: &ControlRecord) {
         match record {
-            ControlRecord::Voters(record) => self.voters.push((offset, VoterSet::from_record(record))),
+            ControlRecord::Voters(record) => {
+                self.voters.push((offset, VoterSet::from_record(record)));
+                self.follow_voters();
+            }
             ControlRecord::KRaftVersion(record) => self.kraft_version = record.kraft_version,
             _ => {}
         }
@@ -276,17 +284,30 @@ impl Quorum {
         assert!(self.high_watermark <= self.log.end_offset, "only what is there is committed");
         assert_eq!(self.persisted, self.election_state(), "the election state was persisted");
         if let Role::Leader(leader) = &self.role {
-            assert!(self.is_voter(), "only voters lead");
             let committed = leader.high_watermark.unwrap_or(0);
             assert!(committed == 0 || committed > leader.epoch_start_offset, "first the epoch's own record");
             let has_it = |id: i32| self.end_offset_of(leader, id).is_some_and(|end| end >= committed);
-            let count = self.current_voters().ids().filter(|&id| has_it(id)).count();
-            assert!(committed == 0 || count >= self.current_voters().majority(), "a majority has it");
+            // Voters that are in force but not committed yet may not have what those before them committed.
+            let has_majority =
+                |voters: &VoterSet| voters.ids().filter(|&id| has_it(id)).count() >= voters.majority();
+            let mut sets = self.voters.iter().map(|(_, voters)| voters);
+            assert!(committed == 0 || sets.any(has_majority), "a majority has it");
         }
     }
 
     pub(crate) fn is_voter(&self) -> bool {
         self.current_voters().contains(self.config.local.key)
+    }
+
+    /// Whether this node may stand for election: also while its removal is in the log but not committed, for it may be the only one that
+    /// has the log to lead the rest through it.
+    pub(crate) fn may_stand(&self) -> bool {
+        let is_pending = |offset: i64| offset >= self.high_watermark;
+        let mut newest_first = self.voters.iter().rev();
+        let Some((offset, voters)) = newest_first.next() else { return false };
+        let local = self.config.local.key;
+        let mut voted_before = || newest_first.next().is_some_and(|(_, before)| before.contains(local));
+        voters.contains(local) || is_pending(*offset) && voted_before()
     }
 
     pub(crate) fn is_only_voter(&self) -> bool {
@@ -416,8 +437,12 @@ impl Quorum {
         outputs: &mut Vec<Output>,
     ) -> bool {
         let known = self.leader_id();
+        let local = self.config.local.key.id;
+        // Others may not have noticed yet that this node leads no more.
+        let leader_id =
+            leader_id.filter(|&leader| leader != local || epoch > self.epoch || known == Some(local));
         let contradicts = epoch == self.epoch && leader_id.is_some() && known.is_some() && leader_id != known;
-        if contradicts || epoch > self.epoch && leader_id == Some(self.config.local.key.id) {
+        if contradicts || epoch > self.epoch && leader_id == Some(local) {
             return false;
         }
         // One that asks for votes because it lost this leader is not talked back by those who have not noticed yet.

@@ -146,7 +146,14 @@ impl VoterSet {
         self.voters.len() / 2 + 1
     }
 
-    /// The set with one voter's description replaced.
+    /// The set without a voter.
+    pub fn without(&self, id: i32) -> Self {
+        let mut voters = self.voters.clone();
+        voters.remove(&id);
+        Self { voters }
+    }
+
+    /// The set with a voter added, or its description replaced.
     pub fn with(&self, node: VoterNode) -> Self {
         let mut voters = self.voters.clone();
         voters.insert(node.key.id, node);

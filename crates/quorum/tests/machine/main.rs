@@ -3,3 +3,4 @@
 mod network;
 mod several_voters;
 mod single_voter;
+mod voter_changes;

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use klamm_metadata::ControlRecord;
 use klamm_quorum::message::{
     EpochInfo, FetchAnswer, FetchReply, FetchRequest, Fetched, FetchedBatch, FetchedContents, Request,
     VoteResponse,
 };
 use klamm_quorum::{
     ElectionState, Leadership, LogState, Output, Quorum, QuorumConfig, QuorumStart, ReplicaKey,
-    VoterEndpoint, VoterNode, VoterSet,
+    VoterChangeError, VoterEndpoint, VoterNode, VoterSet,
 };
 
 pub(crate) fn voter(id: i32) -> VoterNode {
@@ -29,11 +30,12 @@ pub(crate) fn config(id: i32) -> QuorumConfig {
     }
 }
 
-/// A batch as a disk holds it: who wrote it, and one value to tell it from others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A record as a disk holds it: who wrote it, one value to tell it from others, and the voters if it sets them.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredRecord {
     epoch: i32,
     value: u64,
+    voters: Option<ControlRecord>,
 }
 
 /// What a node has on its disk, and how much of it would survive a crash.
@@ -65,6 +67,9 @@ pub(crate) struct Network {
     pub(crate) now_ms: i64,
     nodes: BTreeMap<i32, Option<Node>>,
     disks: BTreeMap<i32, Disk>,
+    /// The voters of the settings, or with `kraft_version` 1 of the formatting snapshot.
+    first_voters: Vec<i32>,
+    kraft_version: i16,
     in_flight: Vec<(i64, i32, i32, Message)>,
     pub(crate) cut_off: Vec<i32>,
     /// One message in so many is lost; 0 for none.
@@ -76,8 +81,20 @@ pub(crate) struct Network {
 }
 
 impl Network {
+    /// All vote, as the settings say.
     pub(crate) fn of(ids: &[i32], seed: u64) -> Self {
+        Self::with_voters(ids, ids, 0, seed)
+    }
+
+    /// Some vote at first, as the log says; the others observe.
+    pub(crate) fn dynamic(ids: &[i32], voters: &[i32], seed: u64) -> Self {
+        Self::with_voters(ids, voters, 1, seed)
+    }
+
+    fn with_voters(ids: &[i32], voters: &[i32], kraft_version: i16, seed: u64) -> Self {
         let mut network = Self {
+            first_voters: voters.to_vec(),
+            kraft_version,
             now_ms: 0,
             nodes: ids.iter().map(|&id| (id, None)).collect(),
             disks: ids.iter().map(|&id| (id, Disk::default())).collect(),
@@ -111,9 +128,16 @@ impl Network {
             log.append(record.epoch, 1);
         }
         log.flushed_offset = log.end_offset;
-        let voters = VoterSet::new(self.disks.keys().map(|&id| voter(id)));
+        let mut history = vec![(-1, VoterSet::new(self.first_voters.iter().map(|&id| voter(id))))];
+        for (offset, record) in (0..).zip(&disk.records) {
+            if let Some(ControlRecord::Voters(record)) = &record.voters {
+                history.push((offset, VoterSet::from_record(record)));
+            }
+        }
+        let (voters_offset, voters) = history.pop().expect("the first voters are there");
         let election = disk.election.clone();
-        let start = QuorumStart { election, log, voters, voters_offset: -1, kraft_version: 0 };
+        let (kraft_version, older_voters) = (self.kraft_version, history);
+        let start = QuorumStart { election, log, voters, voters_offset, older_voters, kraft_version };
         let seed = self.draw(u64::MAX);
         let (quorum, outputs) = Quorum::open(QuorumConfig { seed, ..config(id) }, start, self.now_ms);
         let node = Node {
@@ -156,9 +180,21 @@ impl Network {
         let node = self.nodes.get_mut(&id).and_then(Option::as_mut).expect("the leader is up");
         let Ok(slot) = node.quorum.append(1) else { return false };
         assert_eq!(slot.base_offset, node.disk.records.len() as i64);
-        node.disk.records.push(StoredRecord { epoch: slot.epoch, value });
+        node.disk.records.push(StoredRecord { epoch: slot.epoch, value, voters: None });
         node.flush_due_ms.get_or_insert(self.now_ms + 1);
         true
+    }
+
+    /// Has the leader change the voters; false where it may not now.
+    pub(crate) fn change_voters(
+        &mut self,
+        change: impl FnOnce(&mut Quorum, i64) -> Result<(i64, Vec<Output>), VoterChangeError>,
+    ) -> Result<i64, VoterChangeError> {
+        let id = self.leader().ok_or(VoterChangeError::NotLeader)?;
+        let node = self.nodes.get_mut(&id).and_then(Option::as_mut).expect("the leader is up");
+        let (offset, outputs) = change(&mut node.quorum, self.now_ms)?;
+        self.carry_out(id, outputs, &[]);
+        Ok(offset)
     }
 
     /// Lets time pass, a step at a time.
@@ -207,7 +243,9 @@ impl Network {
         if node.quorum.deadline_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms) {
             outputs.extend(node.quorum.tick(now_ms));
         }
-        self.carry_out(id, outputs, &[]);
+        if !outputs.is_empty() {
+            self.carry_out(id, outputs, &[]);
+        }
     }
 
     fn send(&mut self, from: i32, to: i32, message: Message) {
@@ -277,13 +315,20 @@ impl Network {
                 }
                 Output::AppendControl { base_offset, epoch, records, .. } => {
                     assert_eq!(base_offset, node.disk.records.len() as i64);
-                    let stored = StoredRecord { epoch, value: 0 };
-                    node.disk.records.extend(records.iter().map(|_| stored));
+                    let stored = |record: ControlRecord| {
+                        let voters = matches!(record, ControlRecord::Voters(_)).then_some(record);
+                        StoredRecord { epoch, value: 0, voters }
+                    };
+                    node.disk.records.extend(records.into_iter().map(stored));
                     node.flush_due_ms.get_or_insert(self.now_ms + 1);
                 }
                 Output::AppendFetched { base_offset, end_offset } => {
                     assert_eq!(base_offset, node.disk.records.len() as i64);
-                    node.disk.records.extend(&fetched[..(end_offset - base_offset) as usize]);
+                    let appended = &fetched[..(end_offset - base_offset) as usize];
+                    for (offset, record) in (base_offset..).zip(appended) {
+                        record.voters.iter().for_each(|voters| node.quorum.on_control_record(offset, voters));
+                    }
+                    node.disk.records.extend_from_slice(appended);
                     node.flush_due_ms.get_or_insert(self.now_ms + 1);
                 }
                 Output::Send { to, request } => to_send.push((to, request)),
@@ -306,7 +351,7 @@ impl Network {
         let records = &node.disk.records[..offset as usize];
         let common = records.len().min(self.committed.len());
         assert_eq!(records[..common], self.committed[..common], "node {id} commits what others did");
-        self.committed.extend(&records[common..]);
+        self.committed.extend_from_slice(&records[common..]);
     }
 
     /// An epoch has one leader, and a leader has everything that was committed.
