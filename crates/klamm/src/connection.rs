@@ -33,6 +33,9 @@ pub(crate) struct Connection {
     property: Vec<(String, String)>,
 }
 
+/// A person waits less long than a server: a quarter of Kafka's defaults, unless file or flags say otherwise.
+const PATIENCE: [(&str, &str); 2] = [("default.api.timeout.ms", "15000"), ("max.block.ms", "15000")];
+
 /// Client settings in the order they are applied: the last one of a name counts.
 type Properties = Vec<(String, String)>;
 
@@ -55,9 +58,12 @@ impl Connection {
         ConsumerConfig::from_properties(pairs(&properties)).map_err(wrong_setting)
     }
 
-    /// The file's settings, those of the options over them, and `--property` over all.
+    /// Our defaults, the file's settings over them, then those of the options, and `--property` over all.
     fn properties(&self, known: &[&str], options: &[(&str, String)]) -> Result<Properties, Failure> {
-        let mut properties = self.file_properties()?;
+        let patience = PATIENCE.iter().filter(|(name, _)| known.contains(name));
+        let mut properties: Properties =
+            patience.map(|(name, ms)| ((*name).to_owned(), (*ms).to_owned())).collect();
+        properties.extend(self.file_properties()?);
         // One file may serve producers, consumers and admin clients: what is another's is not an error here.
         properties.retain(|(name, _)| known.contains(&name.as_str()) || !is_known_to_any(name));
         properties.push(("bootstrap.servers".to_owned(), self.bootstrap_server.clone()));

@@ -19,6 +19,7 @@ mod log;
 mod logging;
 mod output;
 mod produce;
+mod progress_line;
 mod settings;
 mod signals;
 mod start;
@@ -28,15 +29,21 @@ mod topic;
 
 use std::future::Future;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
 use crate::failure::{Context, Failure};
+use crate::progress_line::ProgressLine;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// After which a command that only asks and answers says that it still waits.
+const DELAY_NOTED: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -53,11 +60,11 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Start(command) => command.run(),
-        Command::Topic(command) => block_on(command.run()),
+        Command::Topic(command) => block_on(noting_delay(command.run())),
         Command::Produce(command) => block_on(command.run()),
         Command::Consume(command) => block_on(command.run()),
-        Command::Group(command) => block_on(command.run()),
-        Command::Config(command) => block_on(command.run()),
+        Command::Group(command) => block_on(noting_delay(command.run())),
+        Command::Config(command) => block_on(noting_delay(command.run())),
         Command::Log(command) => command.run(),
         Command::Settings(command) => command.run(),
         Command::Completions(command) => command.run(),
@@ -71,6 +78,18 @@ fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Fa
         .build()
         .context(|| "cannot begin".to_owned())?;
     runtime.block_on(command)
+}
+
+/// Tells a person who waits that it is the cluster that takes so long.
+async fn noting_delay(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut command = pin!(command);
+    let mut line = ProgressLine::new(true);
+    loop {
+        tokio::select! {
+            result = &mut command => return result,
+            () = tokio::time::sleep(DELAY_NOTED) => line.show(|| "waiting for the cluster; Ctrl-C gives up".to_owned()),
+        }
+    }
 }
 
 /// One line on standard error; a closed one leaves nobody to tell.

@@ -55,7 +55,7 @@ impl Start {
         let threads = Arc::new(threads.context(|| "cannot start the broker's threads".to_owned())?);
         let environment = Environment {
             network: Arc::new(TcpNetwork),
-            disk: Arc::new(RealDisk::default()),
+            disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             executors: threads.clone(),

@@ -1,5 +1,7 @@
 //! Writes records to standard output until there have been enough of them.
 
+use std::io::{self, IsTerminal};
+
 use klamm_client::{Record, Records, TopicPartition};
 use klamm_records::TimestampType;
 
@@ -8,6 +10,7 @@ use crate::consume::json;
 use crate::consume::record::{Consumed, TimestampSource};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::progress_line::ProgressLine;
 
 /// How a record is written.
 #[derive(Clone, Debug)]
@@ -23,11 +26,14 @@ pub(crate) struct Printer {
     left: Option<u64>,
     /// A batch at a time is formatted here.
     buffer: Vec<u8>,
+    printed: u64,
+    progress: ProgressLine,
 }
 
 impl Printer {
     pub(crate) fn new(style: Style, output: Output, max_count: Option<u64>) -> Self {
-        Self { style, output, left: max_count, buffer: Vec::new() }
+        let progress = ProgressLine::new(!io::stdout().is_terminal());
+        Self { style, output, left: max_count, buffer: Vec::new(), printed: 0, progress }
     }
 
     pub(crate) fn wants_more(&self) -> bool {
@@ -39,6 +45,7 @@ impl Printer {
         self.buffer.clear();
         let printed_to = self.format_all(records, end)?;
         self.output.bytes(&self.buffer)?;
+        self.progress.show(|| format!("{} records read", self.printed));
         Ok(printed_to)
     }
 
@@ -52,6 +59,7 @@ impl Printer {
             if !self.wants_more() || end.is_some_and(|end| record.offset >= end) {
                 return Ok(record.offset);
             }
+            self.printed += 1;
             self.left = self.left.map(|left| left - 1);
             self.format(&consumed(records.partition(), source, &record));
         }

@@ -93,7 +93,7 @@ impl Dump {
         depth: Depth,
     ) -> Result<(), Failure> {
         let unreadable = |error| index::unreadable(path, &error);
-        report.line(path.display().to_string())?;
+        report.file(path)?;
         let file = RealDisk.open(path, Access::Read).map_err(unreadable)?;
         let size = file.size().map_err(unreadable)?;
         match format {

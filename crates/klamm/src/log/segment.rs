@@ -52,7 +52,7 @@ fn dump_headers(
 ) -> Result<Walked, Failure> {
     let mut headers = Headers::new(file, 0, size);
     loop {
-        match headers.next() {
+        match headers.next_batch() {
             Ok(None) => return Ok(Ok(())),
             Ok(Some(entry)) => dump_entry(report, &entry, expected)?,
             Err(error) => return Ok(Err(error)),
@@ -69,7 +69,7 @@ fn dump_batches(
 ) -> Result<Walked, Failure> {
     let mut batches = Batches::new(file, 0, size);
     loop {
-        match batches.next() {
+        match batches.next_batch() {
             Ok(None) => return Ok(Ok(())),
             Ok(Some((entry, bytes))) => {
                 dump_entry(report, &entry, expected)?;

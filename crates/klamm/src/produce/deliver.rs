@@ -1,6 +1,7 @@
 //! Hands records to the producer and watches what becomes of them.
 
 use std::collections::VecDeque;
+use std::io::{self, IsTerminal};
 
 use klamm_client::{Delivered, Delivery, DeliveryError, Producer, ProducerRecord, SendError};
 use klamm_records::Header;
@@ -11,6 +12,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::produce::record::NewRecord;
 use crate::produce::source::Chunk;
+use crate::progress_line::ProgressLine;
 
 /// Records on their way to one topic.
 pub(crate) struct Deliverer<'a> {
@@ -21,11 +23,15 @@ pub(crate) struct Deliverer<'a> {
     /// Sent and not known to be written yet, in the order of the input.
     pending: VecDeque<Delivery>,
     written: u64,
+    progress: ProgressLine,
 }
 
 impl<'a> Deliverer<'a> {
     pub(crate) fn new(producer: &'a Producer, topic: &'a str, output: Option<Output>) -> Self {
-        Self { producer, topic, output, pending: VecDeque::new(), written: 0 }
+        // Where records are typed in, or their offsets are shown, the terminal is in use.
+        let is_quiet = !io::stdin().is_terminal() && output.is_none();
+        let progress = ProgressLine::new(is_quiet);
+        Self { producer, topic, output, pending: VecDeque::new(), written: 0, progress }
     }
 
     /// Sends everything and waits until all of it is written. The first thing that goes wrong ends it; what was sent
@@ -79,6 +85,7 @@ impl<'a> Deliverer<'a> {
             self.pending.pop_front();
             self.note(outcome)?;
         }
+        self.progress.show(|| format!("{} records written", self.written));
         match &mut self.output {
             Some(output) => output.flush(),
             None => Ok(()),
