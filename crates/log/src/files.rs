@@ -164,6 +164,8 @@ pub(crate) struct SegmentFile {
     kind: FileKind,
     deleted: AtomicBool,
     used: AtomicBool,
+    /// Whether the content changed since it was last synced, as far as is known.
+    is_unsynced: AtomicBool,
     open: ArcSwapOption<Box<dyn File>>,
 }
 
@@ -175,6 +177,7 @@ impl SegmentFile {
             kind,
             deleted: AtomicBool::new(false),
             used: AtomicBool::new(false),
+            is_unsynced: AtomicBool::new(true),
             open: ArcSwapOption::const_empty(),
         })
     }
@@ -226,16 +229,27 @@ impl SegmentFile {
     }
 
     pub(crate) fn set_size(self: &Arc<Self>, size: u64) -> Result<(), StorageError> {
-        self.handle()?.set_size(size).map_err(|e| self.error("truncate", e))
+        let result = self.handle()?.set_size(size).map_err(|e| self.error("truncate", e));
+        self.note_change();
+        result
     }
 
-    /// Makes the content durable, if the file exists.
+    /// The content was changed: called after the write, before anybody is told of it.
+    pub(crate) fn note_change(&self) {
+        self.is_unsynced.store(true, Ordering::Release);
+    }
+
+    /// Makes the content durable, if the file exists and was changed.
     pub(crate) fn sync(self: &Arc<Self>) -> Result<(), StorageError> {
-        match self.handle() {
+        if !self.is_unsynced.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let result = match self.handle() {
             Ok(file) => file.sync_data().map_err(|e| self.error("sync", e)),
             Err(e) if e.is_not_found() => Ok(()),
             Err(e) => Err(e),
-        }
+        };
+        result.inspect_err(|_| self.note_change())
     }
 
     /// Renames the file so that it is not found on the next start. A file that was never made is no error.

@@ -41,6 +41,12 @@ fn read_entry<const SIZE: usize>(file: &dyn File, number: u64) -> io::Result<[u8
     Ok(entry)
 }
 
+fn read_all_entries<const SIZE: usize>(file: &dyn File) -> io::Result<Vec<[u8; SIZE]>> {
+    let mut bytes = vec![0; count_entries::<SIZE>(file)? as usize * SIZE];
+    disk::read_exact_at(file, &mut bytes, 0)?;
+    Ok(bytes.as_chunks().0.to_vec())
+}
+
 /// How many of the first `count` entries fulfil `is_low`, where those that do come first.
 fn partition_point<E>(count: u32, mut is_low: impl FnMut(u32) -> Result<bool, E>) -> Result<u32, E> {
     let (mut low, mut high) = (0, count);

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{count_entries, partition_point, read_entry};
+use super::{count_entries, partition_point, read_all_entries, read_entry};
 use crate::bounds::INDEX_ENTRIES_PENDING_MAX;
 use crate::disk::{self, File};
 use crate::error::StorageError;
@@ -93,6 +93,14 @@ impl OffsetIndex {
         Ok(())
     }
 
+    /// Whether the entries in the file ascend, as they were written. A power loss may leave holes among the last ones.
+    pub(crate) fn is_ascending(&self) -> Result<bool, StorageError> {
+        let entries = self.read_entries(0, self.len()?.min(self.written.load(Ordering::Acquire)))?;
+        Ok(entries
+            .windows(2)
+            .all(|pair| pair[0].offset < pair[1].offset && pair[0].position < pair[1].position))
+    }
+
     /// Writes the entries that wait in memory.
     pub(crate) fn write(&self) -> Result<(), StorageError> {
         let (written, count) = (self.written.load(Ordering::Acquire), self.entries.load(Ordering::Acquire));
@@ -105,6 +113,7 @@ impl OffsetIndex {
         let file = self.file.handle_or_create()?;
         disk::write_all_at(&*file, &mut [io_slice(&bytes)], position)
             .map_err(|e| self.file.error("write", e))?;
+        self.file.note_change();
         self.written.store(count, Ordering::Release);
         Ok(())
     }
@@ -229,7 +238,6 @@ fn io_slice(bytes: &[u8]) -> std::io::IoSlice<'_> {
 
 /// All entries of an offset index file of the segment at `base_offset`, without zeros behind the last.
 pub fn read_offset_index(file: &dyn File, base_offset: i64) -> std::io::Result<Vec<OffsetPosition>> {
-    let count = count_entries::<ENTRY_BYTES>(file)?;
-    let entry = |n| Ok(unpack(base_offset, u64::from_be_bytes(read_entry(file, u64::from(n))?)));
-    (0..count).map(entry).collect()
+    let entries = read_all_entries::<ENTRY_BYTES>(file)?;
+    Ok(entries.into_iter().map(|entry| unpack(base_offset, u64::from_be_bytes(entry))).collect())
 }

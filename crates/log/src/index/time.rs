@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{count_entries, partition_point, read_entry};
+use super::{count_entries, partition_point, read_all_entries, read_entry};
 use crate::bounds::INDEX_ENTRIES_PENDING_MAX;
 use crate::disk::{self, File};
 use crate::error::StorageError;
@@ -71,6 +71,18 @@ impl TimeIndex {
         })
     }
 
+    /// Whether the entries in the file ascend, as they were written. A power loss may leave holes among the last ones.
+    pub(crate) fn is_ascending(&self) -> Result<bool, StorageError> {
+        if self.file.size()? == 0 {
+            return Ok(true);
+        }
+        let file = self.file.handle()?;
+        let entries = read_time_index(&*file, self.base_offset).map_err(|e| self.file.error("read", e))?;
+        Ok(entries
+            .windows(2)
+            .all(|pair| pair[0].timestamp < pair[1].timestamp && pair[0].offset <= pair[1].offset))
+    }
+
     /// Adds an entry if its timestamp is larger than the last one's.
     pub(crate) fn append(&self, entry: TimestampOffset) -> Result<(), StorageError> {
         self.with(|loaded| {
@@ -85,14 +97,6 @@ impl TimeIndex {
             loaded.last = Some(entry);
             Ok(())
         })
-    }
-
-    /// Writes the entries that wait in memory.
-    pub(crate) fn write(&self) -> Result<(), StorageError> {
-        match &mut *self.state.lock() {
-            Some(loaded) => self.write_pending(loaded),
-            None => Ok(()),
-        }
     }
 
     /// Forgets entries of `offset` and later; the file is cut to what remains, also of zeros behind its entries.
@@ -173,6 +177,7 @@ impl TimeIndex {
         let file = self.file.handle_or_create()?;
         disk::write_all_at(&*file, &mut [IoSlice::new(&bytes)], position)
             .map_err(|e| self.file.error("write", e))?;
+        self.file.note_change();
         loaded.written += loaded.pending.len() as u32;
         loaded.pending.clear();
         Ok(())
@@ -202,6 +207,6 @@ fn unpack(base_offset: i64, bytes: [u8; ENTRY_BYTES]) -> TimestampOffset {
 
 /// All entries of a time index file of the segment at `base_offset`, without zeros behind the last.
 pub fn read_time_index(file: &dyn File, base_offset: i64) -> io::Result<Vec<TimestampOffset>> {
-    let count = count_entries::<ENTRY_BYTES>(file)?;
-    (0..count).map(|n| Ok(unpack(base_offset, read_entry(file, u64::from(n))?))).collect()
+    let entries = read_all_entries::<ENTRY_BYTES>(file)?;
+    Ok(entries.into_iter().map(|entry| unpack(base_offset, entry)).collect())
 }

@@ -74,6 +74,7 @@ impl TransactionIndex {
         let file = self.file.handle_or_create()?;
         disk::write_all_at(&*file, &mut [IoSlice::new(&entry.to_bytes())], position)
             .map_err(|e| self.file.error("write", e))?;
+        self.file.note_change();
         *length = Some(position + ENTRY_BYTES as u64);
         Ok(())
     }

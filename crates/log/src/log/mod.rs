@@ -11,7 +11,8 @@
 //! - `log start ≤ high watermark ≤ log end`, `last stable ≤ high watermark`, `recovery point ≤ log end`;
 //! - segments are contiguous: what is behind a segment's last batch begins at the next one's base offset or later;
 //! - the last segment is the only one that grows, and there always is one;
-//! - below the recovery point, log, indexes, leader epochs and names are on the device.
+//! - below the recovery point, log, leader epochs and names are on the device, and so are all index entries that were
+//!   written; entries may be missing, but none is wrong.
 
 mod append;
 mod flush;

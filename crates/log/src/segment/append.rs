@@ -55,6 +55,7 @@ impl Segment {
             appender.has_unclean_tail = file.set_size(start).is_err();
             return Err(self.log.error("append to", e));
         }
+        self.log.note_change();
         let mut position = start;
         let before = self.max_timestamp.load();
         let mut largest = TimestampOffset { timestamp: before.0, offset: before.1 };

@@ -39,8 +39,8 @@ pub(crate) struct Recovered {
 impl Segment {
     /// Where recovery must begin for everything from `offset` on to be verified.
     ///
-    /// Below the recovery point log and indexes are on the device, so the index may be believed if the batch that it names
-    /// is really there. Otherwise the whole segment is verified.
+    /// Below the recovery point the log is on the device, so the indexes may be believed if they are in order and the batch
+    /// that they name is really there. Otherwise the whole segment is verified.
     pub(crate) fn recovery_start(&self, offset: i64) -> RecoveryStart {
         let from_index = || {
             let entry = self.offset_index.lookup(offset - 1).ok().filter(|entry| entry.position > 0)?;
@@ -48,7 +48,9 @@ impl Segment {
             let (batch, _) =
                 Batches::new(&*file, entry.position, self.log.size().ok()?).next_batch().ok()??;
             let (position, offset) = (batch.position, batch.base_offset);
-            let is_there = batch.last_offset == entry.offset;
+            let is_there = batch.last_offset == entry.offset
+                && self.offset_index.is_ascending().ok()?
+                && self.time_index.is_ascending().ok()?;
             is_there.then_some(RecoveryStart { position, offset, indexed_to: entry.offset + 1 })
         };
         let beginning = RecoveryStart { position: 0, offset: self.base_offset, indexed_to: self.base_offset };
