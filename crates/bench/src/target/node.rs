@@ -1,0 +1,181 @@
+//! A process under test and the folder it lives in.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::{Launcher, Target, kafka, klamm, null, sendfile};
+use crate::failure::{Failure, Result};
+
+const START_TIME_MAX: Duration = Duration::from_secs(300);
+const STOP_TIME_MAX: Duration = Duration::from_secs(120);
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A node: its folder, and its process while it runs. Dropping it ends the process and deletes the folder.
+pub(crate) struct Node {
+    target: Target,
+    folder: TempDir,
+    address: SocketAddr,
+    process: Option<Child>,
+}
+
+impl Node {
+    /// A folder with settings for a broker that is its own controller, on free ports.
+    pub(super) fn create(target: Target, folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {
+        let folder = TempDir::with_prefix_in("klamm-bench-", folder).map_err(Failure::doing("a folder"))?;
+        let [address, controller] = free_addresses()?;
+        let node = Self { target, folder, address, process: None };
+        fs::create_dir_all(node.data()).map_err(Failure::doing("a folder"))?;
+        let text = properties(address, controller, &node.data(), settings);
+        fs::write(node.settings(), text).map_err(Failure::doing("the settings"))?;
+        if target == Target::Kafka {
+            kafka::format(&node.settings())?;
+        }
+        Ok(node)
+    }
+
+    /// Runs the process until it accepts connections.
+    pub(crate) fn start(&mut self, launcher: &Launcher) -> Result<()> {
+        self.spawn(launcher)?;
+        let deadline = Instant::now() + START_TIME_MAX;
+        while TcpStream::connect(self.address).is_err() {
+            self.check_alive()?;
+            if Instant::now() > deadline {
+                return Err(Failure::Other(format!("{} did not start; {}", self.target, self.last_words())));
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Runs the process without waiting for it.
+    pub(crate) fn spawn(&mut self, launcher: &Launcher) -> Result<()> {
+        let mut command = match self.target {
+            Target::Klamm => klamm::command(&launcher.klamm, &self.settings()),
+            Target::Kafka => kafka::command(&self.settings())?,
+            Target::Null => null::command(self.address, &self.data())?,
+            Target::Sendfile => sendfile::command(self.address, &self.records_file())?,
+        };
+        let log =
+            File::options().create(true).append(true).open(self.log()).map_err(Failure::doing("a log"))?;
+        let errors = log.try_clone()?;
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        self.process = Some(command.spawn().map_err(Failure::doing(format!("starting {}", self.target)))?);
+        Ok(())
+    }
+
+    /// Fails if the process has ended.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        let status = self.process.as_mut().map(Child::try_wait).transpose()?.flatten();
+        match status {
+            None => Ok(()),
+            Some(status) => {
+                Err(Failure::Other(format!("{} ended: {status}; {}", self.target, self.last_words())))
+            }
+        }
+    }
+
+    /// Asks the process to end, and waits until it has.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        self.end(Signal::TERM)
+    }
+
+    /// Ends the process as a crash would.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.end(Signal::KILL)
+    }
+
+    fn end(&mut self, signal: Signal) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        let deadline = Instant::now() + STOP_TIME_MAX;
+        kill_process(Pid::from_child(&process), signal).map_err(std::io::Error::from)?;
+        while process.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                process.kill()?;
+            }
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        self.target
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The process's number; 0 while it does not run.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().map_or(0, Child::id)
+    }
+
+    /// The folder of the partitions.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// What the `sendfile` floor sends.
+    pub(crate) fn records_file(&self) -> PathBuf {
+        self.data().join("records")
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.folder.path().join("server.properties")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn last_words(&self) -> String {
+        let said = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().rev().take(5).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // It may have ended by itself; there is nobody left to tell.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+/// Addresses of the loopback interface that nothing listens on.
+fn free_addresses() -> Result<[SocketAddr; 2]> {
+    let any = (Ipv4Addr::LOCALHOST, 0);
+    let listeners = [TcpListener::bind(any)?, TcpListener::bind(any)?];
+    Ok([listeners[0].local_addr()?, listeners[1].local_addr()?])
+}
+
+/// The same settings for Klamm and Kafka: a node alone, which looks at retention and deletes files often enough for
+/// a measurement to see it.
+fn properties(address: SocketAddr, controller: SocketAddr, data: &Path, settings: &[(&str, &str)]) -> String {
+    let usual = format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@{controller}\n\
+         listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{address}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={}\n\
+         offsets.topic.replication.factor=1\n\
+         log.retention.check.interval.ms=1000\n\
+         log.segment.delete.delay.ms=1000\n",
+        data.display()
+    );
+    let more = settings.iter().map(|(name, value)| format!("{name}={value}\n"));
+    more.fold(usual, |text, line| text + &line)
+}
