@@ -14,12 +14,16 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) bootstrap: Option<String>,
 
+    /// This binary instead of building one
+    #[arg(long, value_name = "FILE", conflicts_with = "bootstrap")]
+    pub(crate) klamm: Option<PathBuf>,
+
     /// The same against Apache Kafka, beside it
     #[arg(long)]
     pub(crate) beside_kafka: bool,
 
     /// Against Apache Kafka alone: whether the checks themselves are right
-    #[arg(long, conflicts_with_all = ["bootstrap", "beside_kafka"])]
+    #[arg(long, conflicts_with_all = ["bootstrap", "beside_kafka", "klamm"])]
     pub(crate) kafka_only: bool,
 
     /// Only checks whose client/name holds one of these

@@ -87,10 +87,11 @@ fn say(text: &str) -> io::Result<()> {
 
 /// The brokers to test, the one that counts first.
 fn subjects(arguments: &Arguments) -> Result<Vec<Subject>, Box<dyn Error>> {
-    let mut subjects = match &arguments.bootstrap {
-        Some(address) => vec![Subject::Address(address.clone())],
-        None if arguments.kafka_only => Vec::new(),
-        None => vec![Subject::Software(Software::Klamm(build_klamm()?))],
+    let mut subjects = match (&arguments.bootstrap, &arguments.klamm) {
+        (Some(address), _) => vec![Subject::Address(address.clone())],
+        (None, Some(binary)) => vec![Subject::Software(Software::Klamm(path::absolute(binary)?))],
+        (None, None) if arguments.kafka_only => Vec::new(),
+        (None, None) => vec![Subject::Software(Software::Klamm(build_klamm()?))],
     };
     if arguments.beside_kafka || arguments.kafka_only {
         subjects.push(Subject::Software(Software::Kafka));

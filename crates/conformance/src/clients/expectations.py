@@ -43,9 +43,13 @@ def consume_partitions(bootstrap, topic, partitions, each, idle_seconds=30):
         if high > low:
             ends[partition] = high
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in ends])
+    last_seen = time.monotonic()
     while ends:
-        messages = consumer.consume(5000, timeout=idle_seconds)
-        if not messages:
+        # This call waits for so many messages or so many seconds, whatever has come by then.
+        messages = consumer.consume(1000, timeout=0.05)
+        if messages:
+            last_seen = time.monotonic()
+        elif time.monotonic() > last_seen + idle_seconds:
             fail(f"the rest of {topic} up to {ends}", f"nothing for {idle_seconds} s")
         for message in messages:
             if message.error():

@@ -3,11 +3,13 @@
 use crate::check::Check;
 
 mod confluent;
+mod folders;
 mod kafka_tools;
 mod kcat;
 mod python;
+mod sigkill;
 
 /// All of them, in the order of the scorecard.
 pub(crate) fn all() -> Vec<Check> {
-    [kcat::CHECKS, &kafka_tools::checks(), confluent::CHECKS].concat()
+    [kcat::CHECKS, &kafka_tools::checks(), confluent::CHECKS, folders::CHECKS, sigkill::CHECKS].concat()
 }

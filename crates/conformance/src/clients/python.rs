@@ -15,7 +15,7 @@ pub(super) fn script(stage: &Stage<'_>, name: &str, source: &str, args: &[&str])
     fs::write(stage.scratch().join("expectations.py"), EXPECTATIONS)?;
     let path = stage.file(name, source)?;
     let mut command = Command::new(stage.peers.python()?);
-    command.arg("-u").arg(path).args(args);
+    command.args(["-u", "-X", "faulthandler"]).arg(path).args(args);
     Ok(command)
 }
 

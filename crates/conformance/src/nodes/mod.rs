@@ -133,7 +133,8 @@ pub(crate) fn format(folder: &NodeFolder, peers: &Peers) -> Verdict {
     }
 }
 
-const CLUSTER_ID: &str = "a2xhbW0tY29uZm9ybWl0eQ";
+/// The id that folders are formatted with.
+pub(crate) const CLUSTER_ID: &str = "a2xhbW0tY29uZm9ybWl0eQ";
 
 /// A running process; killed when dropped.
 pub(crate) struct Node {

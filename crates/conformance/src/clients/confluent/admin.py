@@ -42,9 +42,9 @@ def topics():
     result(admin.create_topics([NewTopic(topic + "-dry", 1, 1)], validate_only=True))
     expect("a topic only validated", topic + "-dry" in admin.list_topics(timeout=30).topics, False)
     result(admin.create_partitions([NewPartitions(topic, 4)]))
-    description = result(admin.describe_topics(TopicCollection([topic])), topic)
-    expect("partitions", [p.id for p in description.partitions], [0, 1, 2, 3])
-    expect("leaders", {p.leader.id for p in description.partitions}, {1})
+    partitions = lambda: result(admin.describe_topics(TopicCollection([topic])), topic).partitions
+    wait("partitions 0 to 3", lambda: [partition.id for partition in partitions()] == [0, 1, 2, 3], seconds=10)
+    expect("leaders", {partition.leader.id for partition in partitions()}, {1})
     refused("fewer partitions", "INVALID_PARTITIONS", lambda: result(admin.create_partitions([NewPartitions(topic, 1)])))
 
 
@@ -60,13 +60,18 @@ def setting(resource, name):
     return result(admin.describe_configs([resource]))[name]
 
 
+def shows(resource, name, value, is_default):
+    """A change is answered before the broker itself has seen it."""
+    is_shown = lambda entry: (entry.value, entry.is_default) == (value, is_default)
+    wait(f"{name}={value}", lambda: is_shown(setting(resource, name)), seconds=10)
+
+
 def configs():
     resource = ConfigResource(ResourceType.TOPIC, topic)
     expect("retention.ms", setting(resource, "retention.ms").value, "1000000")
     change = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
     result(admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])]))
-    entry = setting(resource, "max.message.bytes")
-    expect("max.message.bytes", (entry.value, entry.is_default), ("2000", False))
+    shows(resource, "max.message.bytes", "2000", False)
     producer = Producer(reconnecting(bootstrap))
     errors = []
     producer.produce(topic, b"x" * 5000, partition=0, on_delivery=lambda error, _: errors.append(error and error.name()))
@@ -74,8 +79,7 @@ def configs():
     expect("a record too large for the topic", errors, ["MSG_SIZE_TOO_LARGE"])
     change = ConfigEntry("max.message.bytes", None, incremental_operation=AlterConfigOpType.DELETE)
     result(admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])]))
-    entry = setting(resource, "max.message.bytes")
-    expect("max.message.bytes", (entry.value, entry.is_default), ("1048588", True))
+    shows(resource, "max.message.bytes", "1048588", True)
     broker = result(admin.describe_configs([ConfigResource(ResourceType.BROKER, "1")]))
     expect("node.id", (broker["node.id"].value, broker["node.id"].is_read_only), ("1", True))
 

@@ -67,15 +67,21 @@ fn delete(stage: &Stage<'_>) -> Verdict {
     expect_equal("end of the new topic", ends.trim(), &format!("{topic}:0:0"))
 }
 
-/// Each is refused with Kafka's error, said in Kafka's words.
+/// Each is refused with Kafka's error.
 fn refusals(stage: &Stage<'_>) -> Verdict {
     let topic = stage.own("refused");
     create(stage, &topic, 2)?;
     let refusals = [
-        (format!("--create --topic {topic}"), format!("Topic '{topic}' already exists")),
-        (format!("--create --topic {topic}-b --replication-factor 3"), "InvalidReplicationFactor".to_owned()),
-        (format!("--create --topic {topic}-c --replica-assignment 7"), "InvalidReplicaAssignment".to_owned()),
-        (format!("--alter --topic {topic} --partitions 1"), "InvalidPartitions".to_owned()),
+        (format!("--create --topic {topic}"), "TopicExistsException".to_owned()),
+        (
+            format!("--create --topic {topic}-b --replication-factor 3"),
+            "InvalidReplicationFactorException".to_owned(),
+        ),
+        (
+            format!("--create --topic {topic}-c --replica-assignment 7"),
+            "InvalidReplicaAssignmentException".to_owned(),
+        ),
+        (format!("--alter --topic {topic} --partitions 1"), "InvalidPartitionsException".to_owned()),
         (format!("--delete --topic {topic}-e"), "does not exist".to_owned()),
     ];
     for (args, expected) in refusals {
