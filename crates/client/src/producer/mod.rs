@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use self::accumulator::{Accumulator, AppendError, Appended, Limits};
 pub use self::delivery::{Delivered, Delivery, DeliveryError};
 pub use self::partitioner::{murmur2, partition_for_key};
-use crate::clock::now_ms;
+use crate::clock::{now_ms, wall_ms};
 use crate::cluster::{Cluster, Topic, Topics};
 use crate::config::{ConfigError, ProducerConfig};
 use crate::error::RequestError;
@@ -199,7 +199,7 @@ impl Producer {
     fn append(&self, record: &ProducerRecord<'_>) -> Result<Delivery, AppendError> {
         let now = now_ms();
         let new = NewRecord {
-            timestamp: record.timestamp_ms.unwrap_or(now),
+            timestamp: record.timestamp_ms.unwrap_or_else(wall_ms),
             key: record.key,
             value: record.value,
             headers: record.headers,

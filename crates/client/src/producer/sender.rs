@@ -135,9 +135,9 @@ impl Sender {
     async fn wait(&mut self, wake_at: Option<i64>, now: i64) {
         let pause_ms = wake_at.map_or(u64::from(u32::MAX), |at| (at - now).max(0) as u64);
         let shared = Arc::clone(&self.shared);
+        // In this order, and not in a random one: what has happened is handled first, and runs can be repeated.
         tokio::select! {
-            () = shared.wake.notified() => {}
-            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
+            biased;
             Some(event) = self.events.join_next(), if !self.events.is_empty() => {
                 if let Ok(event) = event {
                     self.handle(event);
@@ -146,6 +146,8 @@ impl Sender {
                     self.handle(event);
                 }
             }
+            () = shared.wake.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(pause_ms)) => {}
         }
     }
 
