@@ -276,11 +276,10 @@ fn load_partitions(
     now_ms: i64,
 ) -> Result<(), StorageError> {
     let defaults = Arc::new(LogConfig::default());
-    let threads = config.num_recovery_threads_per_data_dir.max(1) as usize * dirs.directories().len();
     let report = dirs.load(&Loading {
         config_of: &|_| defaults.clone(),
         except: metadata,
-        threads: threads.min(LOAD_THREADS_MAX),
+        threads: log_threads(config, dirs),
         now_ms,
     })?;
     let LoadReport { recovered, failed, .. } = report;
@@ -291,6 +290,12 @@ fn load_partitions(
         tracing::error!("{partition} cannot be used: {error}");
     }
     Ok(())
+}
+
+/// How many threads open and close logs.
+fn log_threads(config: &BrokerConfig, dirs: &LogDirs) -> usize {
+    let wanted = config.num_recovery_threads_per_data_dir.max(1) as usize * dirs.directories().len();
+    wanted.min(LOAD_THREADS_MAX)
 }
 
 /// Everything that is open when the tasks begin.
@@ -493,7 +498,7 @@ fn close(
 ) -> Result<(), StorageError> {
     let dirs = broker.log_dirs();
     let separate = [metadata_log];
-    let closed = dirs.close(&separate, broker.epoch(), LOAD_THREADS_MAX);
+    let closed = dirs.close(&separate, broker.epoch(), log_threads(&broker.config(), dirs));
     match metadata_dirs {
         Some(metadata_dirs) => closed.and(metadata_dirs.close(&separate, broker.epoch(), 1)),
         None => closed,
