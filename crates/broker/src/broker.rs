@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::controller::ControllerHandle;
 use crate::environment::Environment;
 use crate::groups::GroupCoordinator;
-use crate::internal_topics::CONSUMER_OFFSETS;
+use crate::internal_topics::{self, CONSUMER_OFFSETS};
 use crate::listener::ConnectionCount;
 use crate::metrics::Metrics;
 use crate::partition::HostedTopics;
@@ -85,6 +85,11 @@ impl Broker {
         &self.log_dirs
     }
 
+    /// The partition of `__consumer_offsets` that a group belongs to.
+    pub(crate) fn group_partition(&self, group_id: &str) -> i32 {
+        self.groups.partition_for(group_id, &self.image())
+    }
+
     pub(crate) fn groups(&self) -> &Arc<GroupCoordinator> {
         &self.groups
     }
@@ -142,7 +147,8 @@ impl Broker {
     /// Creates topics with the defaults that the settings give. What cannot be created stays missing, and whoever asked
     /// finds it so.
     pub(crate) async fn create_topics_automatically(&self, names: Vec<String>) {
-        let topics = names.into_iter().map(|name| self.automatic_topic(name)).collect();
+        let served = names.into_iter().filter(|name| internal_topics::may_be_created(name));
+        let topics = served.map(|name| self.automatic_topic(name)).collect();
         let request = CreateTopicsRequest { topics, timeout_ms: i32::MAX, ..CreateTopicsRequest::default() };
         let decide = self
             .controller

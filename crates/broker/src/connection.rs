@@ -2,7 +2,7 @@
 //!
 //! Everything happens on one thread, in one future. Requests that are in the buffer are handled in one wake-up and their
 //! answers leave in one write. A request whose answer has to wait (a long poll, a join) keeps its place in the order of
-//! answers, but later requests are handled meanwhile.
+//! answers, but later requests are handled meanwhile; unless they must see its effect (a topic that is created).
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -21,6 +21,9 @@ use crate::dispatch;
 use crate::limits::{REQUESTS_IN_FLIGHT_MAX, SHUTDOWN_GRACE_MS, UNSENT_BYTES_MAX};
 use crate::listener::ListenerRole;
 use crate::request::{Fault, LaterResponse, Outcome, Response};
+
+/// The idle time of connections that may be idle for ever (`connections.max.idle.ms` below 0).
+const NEVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// Who is at the other end of a connection.
 #[derive(Debug)]
@@ -85,6 +88,10 @@ struct Connection {
     outbound: Outbound,
     /// Requests whose answers are not yet in `outbound`, oldest first.
     unanswered: VecDeque<Answer>,
+    /// True while one of them holds later requests back.
+    is_held: bool,
+    /// Bytes of those of them that are ready.
+    ready_bytes: usize,
     idle: Pin<Box<Sleep>>,
     idle_limit: Duration,
     last_active: Instant,
@@ -95,12 +102,14 @@ struct Connection {
 enum Answer {
     Ready(Response),
     Waiting(LaterResponse),
+    /// The same for a request whose effect later ones must see: until it is answered none is handled.
+    Holding(LaterResponse),
 }
 
 impl Connection {
     fn new(broker: Arc<Broker>, stream: Stream, peer: Peer, pool: BufferPool) -> Self {
         let config = broker.config();
-        let idle_limit = Duration::from_millis(config.connections_max_idle_ms.max(0) as u64);
+        let idle_limit = u64::try_from(config.connections_max_idle_ms).map_or(NEVER, Duration::from_millis);
         Self {
             inbound: Inbound::new(pool, config.socket_request_max_bytes.max(0) as usize),
             peer: Arc::new(peer),
@@ -109,6 +118,8 @@ impl Connection {
             unanswered: VecDeque::new(),
             idle: Box::pin(tokio::time::sleep(idle_limit)),
             idle_limit,
+            is_held: false,
+            ready_bytes: 0,
             last_active: Instant::now(),
             last_read: Instant::now(),
             broker,
@@ -176,16 +187,24 @@ impl Connection {
     }
 
     fn may_handle(&self) -> bool {
-        self.unanswered.len() < REQUESTS_IN_FLIGHT_MAX
-            && self.outbound.pending_memory_bytes() < UNSENT_BYTES_MAX
+        !self.is_held
+            && self.unanswered.len() < REQUESTS_IN_FLIGHT_MAX
+            && self.outbound.pending_memory_bytes() + self.ready_bytes < UNSENT_BYTES_MAX
     }
 
     fn handle_frame(&mut self, range: Range<usize>) -> Result<(), Closed> {
         let frame = self.inbound.frame(range);
         match dispatch::handle(&self.broker, &self.peer, frame, self.last_read)? {
             Outcome::Respond(response) if self.unanswered.is_empty() => self.queue(response),
-            Outcome::Respond(response) => self.unanswered.push_back(Answer::Ready(response)),
+            Outcome::Respond(response) => {
+                self.ready_bytes += response.bytes.len();
+                self.unanswered.push_back(Answer::Ready(response));
+            }
             Outcome::Later(waiting) => self.unanswered.push_back(Answer::Waiting(waiting)),
+            Outcome::Exclusive(waiting) => {
+                self.is_held = true;
+                self.unanswered.push_back(Answer::Holding(waiting));
+            }
             Outcome::Silent => {}
         }
         Ok(())
@@ -194,14 +213,17 @@ impl Connection {
     /// Polls what waits and queues the answers that are ready, up to the first that is not.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
         for answer in &mut self.unanswered {
-            if let Answer::Waiting(waiting) = answer
-                && let Poll::Ready(response) = waiting.as_mut().poll(cx)
-            {
-                *answer = Answer::Ready(response?);
+            let (Answer::Waiting(waiting) | Answer::Holding(waiting)) = answer else { continue };
+            if let Poll::Ready(response) = waiting.as_mut().poll(cx) {
+                let response = response?;
+                self.is_held &= !matches!(answer, Answer::Holding(_));
+                self.ready_bytes += response.bytes.len();
+                *answer = Answer::Ready(response);
             }
         }
         let is_ready = |answer: &mut Answer| matches!(answer, Answer::Ready(_));
         while let Some(Answer::Ready(response)) = self.unanswered.pop_front_if(is_ready) {
+            self.ready_bytes -= response.bytes.len();
             self.queue(response);
         }
         Ok(())

@@ -11,3 +11,8 @@ pub(crate) const SHARE_GROUP_STATE: &str = "__share_group_state";
 pub(crate) fn is_internal(name: &str) -> bool {
     matches!(name, CONSUMER_OFFSETS | TRANSACTION_STATE | SHARE_GROUP_STATE)
 }
+
+/// False for topics of coordinators that are not served yet: they would get the wrong partitions and settings.
+pub(crate) fn may_be_created(name: &str) -> bool {
+    !matches!(name, TRANSACTION_STATE | SHARE_GROUP_STATE)
+}

@@ -17,6 +17,9 @@ pub(crate) const BLOCKING_THREADS_MAX: usize = 16;
 /// How long a blocking thread without work is kept.
 pub(crate) const BLOCKING_THREAD_IDLE_MS: u64 = 5_000;
 
+/// How long a stopping process waits for helper threads that are still at work. What they were at is found and mended on the next start.
+pub(crate) const STOP_MS_MAX: u64 = 300;
+
 /// How long a connection that is being shut down may take to receive the answers that are ready.
 pub(crate) const SHUTDOWN_GRACE_MS: u64 = 300;
 

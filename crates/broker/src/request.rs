@@ -59,6 +59,9 @@ pub(crate) enum Outcome {
     Silent,
     /// The answer comes when something else has happened. Later requests of the connection need not wait for it.
     Later(LaterResponse),
+    /// The answer comes when the request is carried out, and later requests of the connection wait until it is: what they ask may depend
+    /// on it.
+    Exclusive(LaterResponse),
 }
 
 /// Why a connection is closed instead of a request being answered.
@@ -131,7 +134,7 @@ impl<'c> RequestContext<'c> {
         Ok(Outcome::Respond(self.responder.encode(message)?))
     }
 
-    /// Answers when `wait` is done.
+    /// Answers when `wait` is done; later requests of the connection are handled meanwhile.
     pub(crate) fn respond_later<M: Encode + 'static>(
         &self,
         wait: impl Future<Output = Result<M, Fault>> + 'static,
@@ -140,13 +143,22 @@ impl<'c> RequestContext<'c> {
         Ok(Outcome::Later(Box::pin(async move { responder.encode(&wait.await?) })))
     }
 
+    /// Answers when `work` is done; later requests of the connection wait for it.
+    pub(crate) fn respond_after<M: Encode + 'static>(
+        &self,
+        work: impl Future<Output = Result<M, Fault>> + 'static,
+    ) -> HandlerResult {
+        let responder = self.responder;
+        Ok(Outcome::Exclusive(Box::pin(async move { responder.encode(&work.await?) })))
+    }
+
     /// Answers with what the controller decides, once it is committed.
     pub(crate) fn decide<M: Encode + Send + 'static>(
         &self,
         decide: impl FnOnce(&Controller, &mut Step<'_>) -> Decision<M> + Send + 'static,
     ) -> HandlerResult {
         let controller = self.broker.controller().clone();
-        self.respond_later(async move { controller.decide(decide).await.map_err(|_| Fault::Stopping) })
+        self.respond_after(async move { controller.decide(decide).await.map_err(|_| Fault::Stopping) })
     }
 
     /// What answers this request later.

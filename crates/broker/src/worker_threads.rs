@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 use crate::environment::{Executors, Place, TaskMaker};
-use crate::limits::{BLOCKING_THREAD_IDLE_MS, BLOCKING_THREADS_MAX};
+use crate::limits::{BLOCKING_THREAD_IDLE_MS, BLOCKING_THREADS_MAX, STOP_MS_MAX};
 
 /// The threads. They end, and with them all tasks, when [`WorkerThreads::stop`] is called.
 pub struct WorkerThreads {
@@ -101,7 +101,7 @@ fn start_thread(
             }
         });
         drop(local);
-        runtime.shutdown_timeout(Duration::from_millis(BLOCKING_THREAD_IDLE_MS));
+        runtime.shutdown_timeout(Duration::from_millis(STOP_MS_MAX));
     })?;
     threads.push(thread);
     Ok((sender, handle))

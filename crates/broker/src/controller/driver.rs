@@ -22,7 +22,10 @@ use tokio::sync::watch;
 use super::decision::{Decide, Decided, Request, Requests, Status};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::snapshots::SnapshotPolicy;
-use crate::environment::{Environment, Stopped};
+use crate::environment::{Environment, ExecutorStopped, Stopped};
+
+/// How often snapshots, deletions and sessions are looked after.
+const TICK_MS: i64 = 500;
 
 /// Who is told of new images.
 pub(crate) trait Publisher {
@@ -84,13 +87,17 @@ pub(crate) struct Driver<P> {
     answers: Answers,
     flush: Option<Flush>,
     has_published: bool,
+    /// When what is done now and then is to be done next.
+    next_tick_ms: i64,
 }
 
 impl<P: Publisher> Driver<P> {
     pub(crate) fn new(mut parts: DriverParts<P>) -> Self {
         let loader = MetadataLoader::new(std::mem::take(&mut parts.snapshot));
         let uncommitted = std::mem::take(&mut parts.batches).into();
+        let next_tick_ms = parts.environment.clock.now_ms() + TICK_MS;
         Self {
+            next_tick_ms,
             parts,
             loader,
             controller: None,
@@ -112,6 +119,11 @@ impl<P: Publisher> Driver<P> {
         loop {
             self.start_flush();
             let wait = self.time_to_deadline();
+            if wait.is_zero() {
+                self.tick().await?;
+                tokio::task::yield_now().await;
+                continue;
+            }
             let flush = async {
                 match &mut self.flush {
                     Some(flush) => flush.await,
@@ -121,7 +133,10 @@ impl<P: Publisher> Driver<P> {
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
-                Ok(flushed) = flush => self.on_flushed(flushed).await?,
+                flushed = flush => match flushed {
+                    Ok(flushed) => self.on_flushed(flushed).await?,
+                    Err(ExecutorStopped) => return Ok(()),
+                },
                 Some(request) = self.parts.requests.recv() => self.handle_all(request)?,
                 () = tokio::time::sleep(wait) => self.tick().await?,
             }
@@ -132,17 +147,18 @@ impl<P: Publisher> Driver<P> {
         self.parts.environment.clock.now_ms()
     }
 
+    /// How long nothing is due that nobody asks for.
     fn time_to_deadline(&self) -> Duration {
-        const IDLE_MS: i64 = 1000;
         let quorum = self.parts.quorum.deadline_ms();
         let session = self.controller.as_ref().and_then(Controller::next_session_end_ms);
-        let next = [quorum, session].into_iter().flatten().min();
-        let wait_ms = next.map_or(IDLE_MS, |deadline| (deadline - self.now_ms()).clamp(1, IDLE_MS));
+        let next = [quorum, session].into_iter().flatten().fold(self.next_tick_ms, i64::min);
+        let wait_ms = next.saturating_sub(self.now_ms()).clamp(0, TICK_MS);
         Duration::from_millis(wait_ms as u64)
     }
 
     async fn tick(&mut self) -> Result<(), DriverError> {
         let now_ms = self.now_ms();
+        self.next_tick_ms = now_ms + TICK_MS;
         let outputs = self.parts.quorum.tick(now_ms);
         self.carry_out(outputs).await?;
         if let Some(controller) = &self.controller
@@ -201,8 +217,9 @@ impl<P: Publisher> Driver<P> {
         records: Vec<MetadataRecord<'static>>,
         answer: Option<Box<dyn FnOnce() + Send>>,
     ) -> Result<(), DriverError> {
-        if !records.is_empty() {
-            self.append_records(records)?;
+        if !records.is_empty() && !self.append_records(records)? {
+            // Whoever asked learns that there is no controller here by the answer being dropped.
+            return Ok(());
         }
         let end_offset = self.parts.quorum.log().end_offset;
         match answer {
@@ -213,12 +230,13 @@ impl<P: Publisher> Driver<P> {
         Ok(())
     }
 
-    fn append_records(&mut self, records: Vec<MetadataRecord<'static>>) -> Result<(), DriverError> {
+    /// False when this node does not lead, and nothing was appended.
+    fn append_records(&mut self, records: Vec<MetadataRecord<'static>>) -> Result<bool, DriverError> {
         let (Some(controller), now_ms) = (&mut self.controller, self.parts.environment.clock.now_ms()) else {
-            return Ok(());
+            return Ok(false);
         };
         let version = controller.image().metadata_version();
-        let Ok(slot) = self.parts.quorum.append(records.len()) else { return Ok(()) };
+        let Ok(slot) = self.parts.quorum.append(records.len()) else { return Ok(false) };
         let bytes = encode_metadata_batch(slot.base_offset, slot.epoch, now_ms, &records, version)?;
         self.parts.log.append(&bytes, slot.epoch, now_ms)?;
         for (offset, record) in (slot.base_offset..).zip(&records) {
@@ -231,7 +249,7 @@ impl<P: Publisher> Driver<P> {
             timestamp_ms: now_ms,
             contents: BatchContents::Metadata(records),
         });
-        Ok(())
+        Ok(true)
     }
 
     fn start_flush(&mut self) {

@@ -42,11 +42,23 @@ pub enum MetadataLogError {
         source: std::io::Error,
     },
     /// A batch is damaged.
-    #[error("the metadata log has a damaged batch: {0}")]
-    Batch(#[from] BatchError),
-    /// A batch's records are damaged, or of newer software.
-    #[error("the metadata log has a batch that cannot be read: {0}")]
-    Records(#[from] LogBatchError),
+    #[error("{}: the metadata log is damaged behind offset {offset}: {source}", dir.display())]
+    Batch {
+        /// The log's folder.
+        dir: PathBuf,
+        /// Everything before it is intact.
+        offset: i64,
+        /// What is wrong with the batch.
+        source: BatchError,
+    },
+    /// A batch's records are of newer software, or never were what a controller writes.
+    #[error("{}: the metadata log cannot be read: {source}", dir.display())]
+    Records {
+        /// The log's folder.
+        dir: PathBuf,
+        /// Which record it is, and what is wrong with it.
+        source: LogBatchError,
+    },
     /// A snapshot is damaged.
     #[error("{}: {source}", path.display())]
     Snapshot {
@@ -119,14 +131,17 @@ impl MetadataLog {
         Ok(self.log.flush(self.log.log_end_offset())?.recovery_point)
     }
 
-    /// Reads and decodes every batch from `offset` on.
+    /// Reads and decodes every batch from `offset` on. A clean stop leaves nothing to recover, so each is verified here.
     pub(crate) fn batches_from(&self, mut offset: i64) -> Result<Vec<LogBatch>, MetadataLogError> {
         let mut decoded = Vec::new();
         loop {
             let bytes = self.read(offset, READ_BYTES)?;
             let mut next = offset;
             for batch in batches(&bytes) {
-                let batch = decode_batch(&batch?)?;
+                let intact = batch.and_then(|batch| batch.check_crc().map(|()| batch));
+                let batch = intact.map_err(|source| self.damaged(next, source))?;
+                let batch = decode_batch(&batch)
+                    .map_err(|source| MetadataLogError::Records { dir: self.dir.clone(), source })?;
                 next = batch.last_offset + 1;
                 if next > offset {
                     decoded.push(batch);
@@ -137,6 +152,10 @@ impl MetadataLog {
             }
             offset = next;
         }
+    }
+
+    fn damaged(&self, offset: i64, source: BatchError) -> MetadataLogError {
+        MetadataLogError::Batch { dir: self.dir.clone(), offset, source }
     }
 
     fn read(&self, offset: i64, bytes_max: usize) -> Result<Vec<u8>, MetadataLogError> {

@@ -28,6 +28,9 @@ struct State {
     shard: Shard,
     waiting: HashMap<RequestId, oneshot::Sender<Response>>,
     next_request: u64,
+    /// Topics deleted while the shard was loading: what is replayed may still have offsets in them.
+    deleted_meanwhile: Vec<(Uuid, String)>,
+    is_loading: bool,
 }
 
 impl HostedShard {
@@ -39,7 +42,13 @@ impl HostedShard {
     ) -> Self {
         let mut shard = Shard::new(settings.clone());
         shard.start_loading();
-        let state = Mutex::new(State { shard, waiting: HashMap::new(), next_request: 0 });
+        let state = Mutex::new(State {
+            shard,
+            waiting: HashMap::new(),
+            next_request: 0,
+            deleted_meanwhile: Vec::new(),
+            is_loading: true,
+        });
         Self { partition, settings, environment, state, deadline_ms: AtomicI64::new(i64::MAX), rescheduled }
     }
 
@@ -101,6 +110,9 @@ impl HostedShard {
 
     pub(super) fn topics_deleted(&self, topics: &[(Uuid, &str)]) {
         let mut state = self.state.lock();
+        if state.is_loading {
+            state.deleted_meanwhile.extend(topics.iter().map(|(id, name)| (*id, (*name).to_owned())));
+        }
         state.shard.topics_deleted(topics, self.environment.clock.now_ms());
         self.reschedule(&state);
     }
@@ -108,12 +120,22 @@ impl HostedShard {
     /// Puts the replayed shard in the place of the one that was loading.
     pub(super) fn loaded(&self, shard: Shard) {
         let mut state = self.state.lock();
+        if !state.is_loading {
+            return;
+        }
         state.shard = shard;
+        state.is_loading = false;
+        let deleted = std::mem::take(&mut state.deleted_meanwhile);
+        let deleted: Vec<_> = deleted.iter().map(|(id, name)| (*id, name.as_str())).collect();
+        if !deleted.is_empty() {
+            state.shard.topics_deleted(&deleted, self.environment.clock.now_ms());
+        }
         self.reschedule(&state);
     }
 
     pub(super) fn unload(&self) {
         let mut state = self.state.lock();
+        state.is_loading = false;
         let answers = state.shard.unload(self.environment.clock.now_ms());
         state.deliver_all(answers);
         state.waiting.clear();

@@ -8,16 +8,18 @@ mod loading;
 mod timers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use klamm_coordinator::{
     GroupSettings, RequestContext as ShardContext, Response as GroupResponse, Shard, Step,
 };
+use klamm_metadata::MetadataImage;
 use klamm_protocol::Uuid;
 use parking_lot::RwLock;
 use tokio::sync::{Notify, oneshot};
 
 use crate::environment::Environment;
+use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partition::Partition;
 use hosted_shard::HostedShard;
 
@@ -25,7 +27,10 @@ use hosted_shard::HostedShard;
 pub(crate) struct GroupCoordinator {
     environment: Environment,
     settings: GroupSettings,
-    partitions: i32,
+    /// `offsets.topic.num.partitions`: what counts until there is such a topic.
+    partitions_by_default: i32,
+    /// The topic's own number of partitions, as it was when it was first seen: groups must not move when partitions are added.
+    partitions: OnceLock<i32>,
     shards: RwLock<BTreeMap<i32, Arc<HostedShard>>>,
     /// Notified when a shard's next deadline has moved ahead.
     rescheduled: Arc<Notify>,
@@ -47,33 +52,46 @@ pub(crate) struct Caller<'c> {
 }
 
 impl GroupCoordinator {
-    /// A coordinator of `partitions` partitions (`offsets.topic.num.partitions`), none of them here yet.
-    pub(crate) fn new(environment: Environment, settings: GroupSettings, partitions: i32) -> Self {
+    /// A coordinator without shards.
+    pub(crate) fn new(environment: Environment, settings: GroupSettings, partitions_by_default: i32) -> Self {
         let rescheduled = Arc::new(Notify::new());
-        Self { environment, settings, partitions, shards: RwLock::default(), rescheduled }
+        Self {
+            environment,
+            settings,
+            partitions_by_default,
+            partitions: OnceLock::new(),
+            shards: RwLock::default(),
+            rescheduled,
+        }
     }
 
     /// The partition of `__consumer_offsets` that a group belongs to.
-    pub(crate) fn partition_for(&self, group_id: &str) -> i32 {
-        klamm_coordinator::partition_for(group_id, self.partitions)
+    pub(crate) fn partition_for(&self, group_id: &str, image: &MetadataImage) -> i32 {
+        let topic = || image.topics.by_name(CONSUMER_OFFSETS);
+        let count = match (self.partitions.get(), topic()) {
+            (Some(count), _) => *count,
+            (None, Some(topic)) => *self.partitions.get_or_init(|| topic.partition_count() as i32),
+            (None, None) => self.partitions_by_default,
+        };
+        klamm_coordinator::partition_for(group_id, count)
     }
 
-    /// Hands a request about a group to its shard.
+    /// Hands a request about a group to the shard of its partition.
     pub(crate) fn call<'a>(
         &self,
         caller: &Caller<'_>,
-        group_id: &str,
+        partition: i32,
         input: impl FnOnce(&mut Shard, &ShardContext<'_>) -> Step<'a>,
     ) -> Reply {
-        match self.shard(self.partition_for(group_id)) {
+        match self.shard(partition) {
             Some(shard) => shard.call(caller, input),
             None => Reply::Now(self.not_here(caller, input)),
         }
     }
 
-    /// Reads the state of the shard of a group.
-    pub(crate) fn read<T>(&self, group_id: &str, read: impl FnOnce(&Shard) -> T) -> T {
-        match self.shard(self.partition_for(group_id)) {
+    /// Reads the state of a partition's shard.
+    pub(crate) fn read<T>(&self, partition: i32, read: impl FnOnce(&Shard) -> T) -> T {
+        match self.shard(partition) {
             Some(shard) => shard.read(read),
             None => read(&Shard::new(self.settings.clone())),
         }

@@ -28,7 +28,7 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
         }
     }
     let broker = context.broker.clone();
-    context.respond_later(async move {
+    context.respond_after(async move {
         let starting = broker.clone();
         let started = broker.environment().blocking(move || start_all(&starting, moves)).await;
         Ok(answer(started.map_err(|_| Fault::Stopping)?))

@@ -13,7 +13,7 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
         group_reply::call(context, group_id, |shard, caller| shard.delete_groups(caller, &[group_id]))
     };
     let replies: Vec<_> = request.groups_names.iter().map(|group_id| call(group_id)).collect();
-    context.respond_later(async move {
+    context.respond_after(async move {
         let mut results = Vec::with_capacity(replies.len());
         for reply in replies {
             if let GroupResponse::DeleteGroups(deleted) = group_reply::wait(reply).await? {

@@ -29,7 +29,7 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
         })
         .collect();
     let environment = context.broker.environment().clone();
-    context.respond_later(async move {
+    context.respond_after(async move {
         let done = environment.blocking(move || topics.into_iter().map(delete_of_topic).collect()).await;
         let topics = done.map_err(|_| crate::request::Fault::Stopping)?;
         Ok(DeleteRecordsResponse { topics, ..DeleteRecordsResponse::default() })

@@ -1,6 +1,6 @@
 //! DescribeConfigs v1–4: settings of topics, brokers, groups and client metrics, with where each comes from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use klamm_config::describe::{self, Entry};
 use klamm_config::{Layers, Values};
@@ -24,7 +24,10 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
     let request: DescribeConfigsRequest<'_> = context.decode(&mut body)?;
     let image = context.broker.image();
     let layers = context.broker.layers();
-    let results = request.resources.iter().map(|asked| {
+    let mut seen = HashSet::new();
+    let once =
+        request.resources.iter().filter(|asked| seen.insert((asked.resource_type, &asked.resource_name)));
+    let results = once.map(|asked| {
         let entries = entries(context.broker, &image, &layers, asked);
         result(asked, entries, request.include_synonyms, request.include_documentation)
     });
@@ -59,6 +62,9 @@ fn entries(
             Err((ErrorCode::INVALID_REQUEST, "a group's name must not be empty".into()))
         }
         ConfigResourceType::Group => Ok(describe::group(layers, &dynamic())),
+        ConfigResourceType::ClientMetrics if name.is_empty() => {
+            Err((ErrorCode::INVALID_REQUEST, "a client metrics subscription's name must not be empty".into()))
+        }
         ConfigResourceType::ClientMetrics => Ok(describe::client_metrics(&dynamic())),
         ConfigResourceType::BrokerLogger | ConfigResourceType::Other(_) => Err((
             ErrorCode::INVALID_REQUEST,

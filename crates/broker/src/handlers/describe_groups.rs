@@ -12,8 +12,10 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
         authorized_operations::if_asked(request.include_authorized_operations, authorized_operations::GROUP);
     let described = request.groups.iter().map(|group_id| {
         let version = context.version;
-        let mut group =
-            context.broker.groups().read(group_id, |shard| shard.describe_group(group_id, version));
+        let mut group = context
+            .broker
+            .groups()
+            .read(context.broker.group_partition(group_id), |shard| shard.describe_group(group_id, version));
         group.authorized_operations = operations;
         group
     });

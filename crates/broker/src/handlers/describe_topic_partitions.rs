@@ -21,6 +21,9 @@ use crate::request::{HandlerResult, RequestContext};
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
     let request: DescribeTopicPartitionsRequest<'_> = context.decode(&mut body)?;
+    if !is_cursor_valid(&request) {
+        return context.respond(&refused(&request));
+    }
     let limit = context.broker.config().max_request_partition_size_limit;
     let limit = request.response_partition_limit.clamp(1, limit.max(1)) as usize;
     let image = context.broker.image();
@@ -41,6 +44,23 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
     }
     let Page { topics, next: next_cursor, .. } = page;
     context.respond(&DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() })
+}
+
+/// A cursor names a partition of a topic that is asked for.
+fn is_cursor_valid(request: &DescribeTopicPartitionsRequest<'_>) -> bool {
+    let Some(cursor) = &request.cursor else { return true };
+    let is_asked_for =
+        request.topics.is_empty() || request.topics.iter().any(|topic| topic.name == cursor.topic_name);
+    is_asked_for && cursor.partition_index >= 0
+}
+
+fn refused<'r>(request: &'r DescribeTopicPartitionsRequest<'_>) -> DescribeTopicPartitionsResponse<'r> {
+    let topics = request.topics.iter().map(|topic| DescribeTopicPartitionsResponseTopic {
+        error_code: ErrorCode::INVALID_REQUEST,
+        name: Some((&*topic.name).into()),
+        ..Default::default()
+    });
+    DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() }
 }
 
 struct Page<'p> {

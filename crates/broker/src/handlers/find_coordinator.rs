@@ -26,7 +26,7 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
     }
     let (broker, peer, responder) = (context.broker.clone(), context.peer.clone(), context.responder());
     let request = request.into_static();
-    Ok(Outcome::Later(Box::pin(async move {
+    Ok(Outcome::Exclusive(Box::pin(async move {
         broker.create_topics_automatically(vec![CONSUMER_OFFSETS.to_owned()]).await;
         responder.encode(&answer(&broker, &peer, responder.version, &request))
     })))
@@ -86,7 +86,7 @@ fn group_coordinator(
     );
     let image = broker.image();
     let topic = image.topics.by_name(CONSUMER_OFFSETS).ok_or(UNAVAILABLE)?;
-    let partition = topic.partition(broker.groups().partition_for(group_id)).ok_or(UNAVAILABLE)?;
+    let partition = topic.partition(broker.group_partition(group_id)).ok_or(UNAVAILABLE)?;
     let leader = image.cluster.broker(partition.leader).filter(|leader| !leader.fenced).ok_or(UNAVAILABLE)?;
     let endpoint = leader.endpoint(&peer.listener).ok_or(UNAVAILABLE)?;
     Ok(Coordinator {

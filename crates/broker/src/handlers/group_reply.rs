@@ -18,7 +18,7 @@ pub(crate) fn call<'a>(
         client_host: &client_host,
         now_ms: context.now_ms,
     };
-    context.broker.groups().call(&caller, group_id, input)
+    context.broker.groups().call(&caller, context.broker.group_partition(group_id), input)
 }
 
 /// Answers with the reply itself.

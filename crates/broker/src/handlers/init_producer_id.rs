@@ -7,6 +7,9 @@ use crate::request::{HandlerResult, RequestContext};
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
     let request: InitProducerIdRequest<'_> = context.decode(&mut body)?;
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return context.respond(&refusal(ErrorCode::INVALID_REQUEST));
+    }
     match request.transactional_id.as_deref() {
         // Kafka's error for an empty id; any other would need a transaction coordinator.
         Some("") => return context.respond(&refusal(ErrorCode::INVALID_REQUEST)),

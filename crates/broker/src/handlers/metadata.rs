@@ -3,6 +3,7 @@
 //! v0 cannot say "none": an empty list means all topics. From v10 on answers carry topic ids, from v12 on requests may.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use klamm_metadata::MetadataImage;
 use klamm_metadata::partition::Partition;
@@ -20,21 +21,54 @@ use crate::connection::Peer;
 use crate::internal_topics;
 use crate::request::{HandlerResult, Outcome, RequestContext};
 
+/// From this version on topics may be named by id.
+const BY_ID_SINCE: i16 = 12;
 /// From this version on a missing listener has an error of its own.
 const LISTENER_NOT_FOUND_SINCE: i16 = 6;
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
-    let request: MetadataRequest<'_> = context.decode(&mut body)?;
+    let mut request: MetadataRequest<'_> = context.decode(&mut body)?;
+    if let Some(refused) = refuse(context.version, &request) {
+        return context.respond(&refused);
+    }
+    keep_each_once(&mut request);
     let missing = topics_to_create(context, &request);
     if missing.is_empty() {
         return context.respond(&answer(context.broker, context.peer, context.version, &request));
     }
     let (broker, peer, responder) = (context.broker.clone(), context.peer.clone(), context.responder());
     let request = request.into_static();
-    Ok(Outcome::Later(Box::pin(async move {
+    Ok(Outcome::Exclusive(Box::pin(async move {
         broker.create_topics_automatically(missing).await;
         responder.encode(&answer(&broker, &peer, responder.version, &request))
     })))
+}
+
+/// Before v12 a topic is named by its name, and only by that; a request that does otherwise gets nothing but errors.
+fn refuse(version: i16, request: &MetadataRequest<'_>) -> Option<MetadataResponse<'static>> {
+    let topics = request.topics.as_ref().filter(|_| version < BY_ID_SINCE)?;
+    let is_wrong = |topic: &MetadataRequestTopic<'_>| topic.name.is_none() || !topic.topic_id.is_zero();
+    if !topics.iter().any(is_wrong) {
+        return None;
+    }
+    let refused = topics.iter().map(|topic| {
+        let name = topic.name.as_deref().unwrap_or_default();
+        missing_topic(ErrorCode::INVALID_REQUEST, Some(name), topic.topic_id)
+    });
+    Some(MetadataResponse { topics: refused.collect(), ..MetadataResponse::default() })
+}
+
+/// Answers hold each topic once, however often it is asked for. Where any is named by id, those without an id are left out.
+fn keep_each_once(request: &mut MetadataRequest<'_>) {
+    let Some(topics) = &mut request.topics else { return };
+    let by_id = topics.iter().any(|topic| !topic.topic_id.is_zero());
+    let mut seen = HashSet::new();
+    topics.retain_mut(|topic| {
+        if by_id {
+            topic.name = None;
+        }
+        (!by_id || !topic.topic_id.is_zero()) && seen.insert((topic.topic_id, topic.name.clone()))
+    });
 }
 
 /// The topics that the request names, that do not exist, and that it allows to be created.

@@ -1,6 +1,7 @@
 //! Reading from a partition for Fetch: which slice of which file, and what the answer says beside it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use klamm_log::{ReadError, ReadHint, Slice};
 use klamm_net::FileSlice;
@@ -129,9 +130,16 @@ impl Partition {
             high_watermark: log.high_watermark(),
             last_stable_offset: log.last_stable_offset(),
             log_start_offset: log.log_start_offset(),
-            diverging_epoch: self.diverging_epoch(wanted),
             ..FetchedPartition::failed(ErrorCode::NONE)
         };
+        if wanted.fetch_offset < fetched.log_start_offset {
+            fetched.error_code = ErrorCode::OFFSET_OUT_OF_RANGE;
+            return fetched;
+        }
+        match self.diverging_epoch(wanted) {
+            Ok(diverging_epoch) => fetched.diverging_epoch = diverging_epoch,
+            Err(error_code) => return FetchedPartition { error_code, ..fetched },
+        }
         if fetched.diverging_epoch.is_some() {
             return fetched;
         }
@@ -142,7 +150,7 @@ impl Partition {
         let hint = self.hints.get(wanted.fetch_offset);
         match log.read(wanted.fetch_offset, end_offset, bytes_max, min_one_batch, hint) {
             Ok(slice) => self.take_slice(slice, wanted.fetch_offset, isolation, &mut fetched),
-            Err(error) => fetched.error_code = self.read_error(&error),
+            Err(error) => fetched.error_code = self.read_error(wanted.fetch_offset, &error),
         }
         fetched
     }
@@ -169,26 +177,35 @@ impl Partition {
         fetched.traffic = fetched.slice.is_some().then(|| self.traffic.clone());
     }
 
-    fn read_error(&self, error: &ReadError) -> ErrorCode {
+    fn read_error(&self, offset: i64, error: &ReadError) -> ErrorCode {
         match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             ReadError::Storage(error) => {
-                tracing::error!("{}-{} cannot be read: {error}", self.topic, self.index);
-                ErrorCode::KAFKA_STORAGE_ERROR
+                // Consumers ask again and again; the log need not.
+                if self.unreadable_at.swap(offset, Ordering::Relaxed) != offset {
+                    tracing::error!("{}-{} cannot be read: {error}", self.topic, self.index);
+                }
+                match error.is_damage() {
+                    true => ErrorCode::CORRUPT_MESSAGE,
+                    false => ErrorCode::KAFKA_STORAGE_ERROR,
+                }
             }
         }
     }
 
     /// Where the log of one who has records of an epoch parts from this one (KIP-595), if it does.
-    fn diverging_epoch(&self, wanted: &Wanted) -> Option<EpochEndOffset> {
+    ///
+    /// # Errors
+    /// `OFFSET_OUT_OF_RANGE` when nothing is known of such an epoch.
+    fn diverging_epoch(&self, wanted: &Wanted) -> Result<Option<EpochEndOffset>, ErrorCode> {
         let epoch = wanted.last_fetched_epoch;
         if epoch < 0 {
-            return None;
+            return Ok(None);
         }
-        let end = self.log.load().end_offset_for_epoch(epoch);
-        let (found, end_offset) = end.map_or((-1, -1), |end| (end.epoch, end.end_offset));
-        (found < epoch || end_offset < wanted.fetch_offset)
-            .then_some(EpochEndOffset { epoch: found, end_offset })
+        let end = self.log.load().end_offset_for_epoch(epoch).ok_or(ErrorCode::OFFSET_OUT_OF_RANGE)?;
+        let (found, end_offset) = (end.epoch, end.end_offset);
+        let is_diverging = found < epoch || end_offset < wanted.fetch_offset;
+        Ok(is_diverging.then_some(EpochEndOffset { epoch: found, end_offset }))
     }
 
     /// Has `notify` notified when there is something for a consumer at `offset`.
