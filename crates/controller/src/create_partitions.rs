@@ -11,6 +11,7 @@ use klamm_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse
 
 use crate::RECORDS_PER_DECISION_MAX;
 use crate::refusal::{Refusal, error_fields};
+use crate::repeated::first_of_each;
 use crate::state::{Controller, Decision, Step};
 
 impl Controller {
@@ -22,9 +23,8 @@ impl Controller {
     ) -> Decision<CreatePartitionsResponse<'static>> {
         let mut records: Vec<MetadataRecord<'static>> = Vec::new();
         let mut response = CreatePartitionsResponse::default();
-        for (index, wanted) in request.topics.iter().enumerate() {
-            let is_second = request.topics[..index].iter().any(|other| other.name == wanted.name);
-            let result = if is_second {
+        for (wanted, is_repeated) in first_of_each(&request.topics, |topic| topic.name.as_ref()) {
+            let result = if is_repeated {
                 let message = format!("topic '{}' is there twice in one request", wanted.name);
                 Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
             } else {

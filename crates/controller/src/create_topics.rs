@@ -1,6 +1,6 @@
 //! CreateTopics: names, numbers or assignments, and settings checked for each topic by itself; what is wrong with one does not stop the others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use klamm_metadata::configs::ConfigResource;
@@ -14,17 +14,17 @@ use klamm_protocol::{ErrorCode, Uuid};
 use crate::RECORDS_PER_DECISION_MAX;
 use crate::placement::{PlacementError, UsableBroker, place};
 use crate::refusal::{Refusal, error_fields};
+use crate::repeated::first_of_each;
 use crate::state::{Controller, Decision, Step};
 use klamm_metadata::topic_name::{collision_key, reason_invalid};
 
 type Records = Vec<MetadataRecord<'static>>;
 
-/// Names that earlier topics of the same request take.
-#[derive(Default)]
-struct TakenNames {
-    names: BTreeSet<String>,
-    collision_keys: BTreeMap<String, String>,
-}
+/// The log of cluster metadata, which has a topic's name and is none.
+const CLUSTER_METADATA: &str = "__cluster_metadata";
+
+/// Names that earlier topics of the same request take, by what they collide in.
+type TakenNames = BTreeMap<String, String>;
 
 impl Controller {
     /// Creates topics. `may_describe` says whose settings the client may see.
@@ -36,10 +36,18 @@ impl Controller {
     ) -> Decision<CreateTopicsResponse<'static>> {
         let mut records = Vec::new();
         let mut response = CreateTopicsResponse::default();
-        let mut taken = TakenNames::default();
-        let too_many = self.partitions_wanted(request) > RECORDS_PER_DECISION_MAX;
-        for wanted in &request.topics {
-            let result = if too_many {
+        let mut taken = TakenNames::new();
+        let topics = first_of_each(&request.topics, |topic| topic.name.as_ref());
+        let too_many = self.partitions_wanted(&topics) > RECORDS_PER_DECISION_MAX;
+        for (wanted, is_repeated) in topics {
+            let result = if is_repeated {
+                let message = format!("topic '{}' is there twice in one request", wanted.name);
+                Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
+            } else if wanted.name == CLUSTER_METADATA {
+                let message =
+                    format!("{CLUSTER_METADATA} is the log of cluster metadata, not a topic to create");
+                Err(Refusal::new(ErrorCode::INVALID_REQUEST, message))
+            } else if too_many {
                 let message = format!("one request creates at most {RECORDS_PER_DECISION_MAX} partitions");
                 Err(Refusal::new(ErrorCode::POLICY_VIOLATION, message))
             } else {
@@ -47,7 +55,9 @@ impl Controller {
             };
             response.topics.push(match result {
                 Ok((topic_records, result)) => {
-                    taken.take(&wanted.name);
+                    if let Some(key) = collision_key(&wanted.name) {
+                        taken.insert(key, wanted.name.to_string());
+                    }
                     records.extend(topic_records);
                     result
                 }
@@ -87,17 +97,13 @@ impl Controller {
         if let Some(reason) = reason_invalid(name) {
             return Err(Refusal::new(ErrorCode::INVALID_TOPIC_EXCEPTION, reason));
         }
-        if taken.names.contains(name) {
-            let message = format!("topic '{name}' is there twice in one request");
-            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-        }
         if self.image.topics.by_name(name).is_some() {
             let message = format!("topic '{name}' already exists");
             return Err(Refusal::new(ErrorCode::TOPIC_ALREADY_EXISTS, message));
         }
         let Some(key) = collision_key(name) else { return Ok(()) };
         let existing = self.collisions.get(&key).and_then(|names| names.first()).map(|name| name.to_string());
-        match existing.or_else(|| taken.collision_keys.get(&key).cloned()) {
+        match existing.or_else(|| taken.get(&key).cloned()) {
             Some(other) => {
                 let message =
                     format!("topic '{name}' collides with '{other}': metric names cannot tell '.' from '_'");
@@ -300,21 +306,13 @@ impl Controller {
         }
     }
 
-    fn partitions_wanted(&self, request: &CreateTopicsRequest<'_>) -> usize {
+    fn partitions_wanted(&self, topics: &[(&CreatableTopic<'_>, bool)]) -> usize {
         let wanted = |topic: &CreatableTopic<'_>| match topic.assignments.len() {
             0 => or_default(topic.num_partitions, self.config.default_partitions).max(0) as usize,
             assigned => assigned,
         };
-        request.topics.iter().map(wanted).fold(0, usize::saturating_add)
-    }
-}
-
-impl TakenNames {
-    fn take(&mut self, name: &str) {
-        self.names.insert(name.to_owned());
-        if let Some(key) = collision_key(name) {
-            self.collision_keys.entry(key).or_insert_with(|| name.to_owned());
-        }
+        let once = topics.iter().filter(|(_, is_repeated)| !is_repeated);
+        once.map(|(topic, _)| wanted(topic)).fold(0, usize::saturating_add)
     }
 }
 

@@ -14,6 +14,7 @@ use klamm_protocol::messages::{
 
 use crate::activation::cluster_min_isr;
 use crate::refusal::{Refusal, error_fields};
+use crate::repeated::repeated;
 use crate::state::{Controller, Decision};
 
 /// How far an update may lower a feature.
@@ -53,14 +54,11 @@ impl Controller {
     ) -> Result<Vec<MetadataRecord<'static>>, Refusal> {
         let mut proposed: BTreeMap<String, i16> =
             self.image.features.iter().map(|(name, level)| (name.to_owned(), level)).collect();
-        for update in updates {
-            let is_second = updates.iter().filter(|other| other.feature == update.feature).count() > 1;
-            if is_second {
-                let message = format!("feature {} is updated twice in one request", update.feature);
-                return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
-            }
-            proposed.insert(update.feature.to_string(), update.max_version_level);
+        if let Some(feature) = repeated(updates.iter().map(|update| update.feature.as_ref())).first() {
+            let message = format!("feature {feature} is updated twice in one request");
+            return Err(Refusal::new(ErrorCode::INVALID_REQUEST, message));
         }
+        proposed.extend(updates.iter().map(|update| (update.feature.to_string(), update.max_version_level)));
         let mut records = Vec::new();
         for update in updates {
             self.check_update(update, kraft_version, &proposed)?;

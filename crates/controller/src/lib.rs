@@ -33,6 +33,7 @@ mod placement;
 mod producer_ids;
 mod reassignments;
 mod refusal;
+mod repeated;
 mod state;
 
 pub use activation::bootstrap_records;

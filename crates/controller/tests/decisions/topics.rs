@@ -35,20 +35,20 @@ fn each_topic_is_judged_by_itself() {
         (topic("a_b", 1, 1), E::INVALID_TOPIC_EXCEPTION),
         (topic("with space", 1, 1), E::INVALID_TOPIC_EXCEPTION),
         (topic("", 1, 1), E::INVALID_TOPIC_EXCEPTION),
-        (topic("x", 0, 1), E::INVALID_PARTITIONS),
-        (topic("x", -2, 1), E::INVALID_PARTITIONS),
-        (topic("x", 1, 0), E::INVALID_REPLICATION_FACTOR),
-        (topic("x", 1, 4), E::INVALID_REPLICATION_FACTOR),
+        (topic("x1", 0, 1), E::INVALID_PARTITIONS),
+        (topic("x2", -2, 1), E::INVALID_PARTITIONS),
+        (topic("x3", 1, 0), E::INVALID_REPLICATION_FACTOR),
+        (topic("x4", 1, 4), E::INVALID_REPLICATION_FACTOR),
         (both, E::INVALID_REQUEST),
         (gap, E::INVALID_REPLICA_ASSIGNMENT),
         (twice, E::INVALID_REPLICA_ASSIGNMENT),
-        (assigned("x", &[&[1, 1]]), E::INVALID_REPLICA_ASSIGNMENT),
-        (assigned("x", &[&[]]), E::INVALID_REPLICA_ASSIGNMENT),
-        (assigned("x", &[&[9]]), E::INVALID_REPLICA_ASSIGNMENT),
-        (assigned("x", &[&[1], &[1, 2]]), E::INVALID_REPLICA_ASSIGNMENT),
-        (with_config("x", "bad.value", Some("1")), E::INVALID_CONFIG),
-        (with_config("x", "cleanup.policy", None), E::INVALID_CONFIG),
-        (topic("good", 1, 1), E::INVALID_REQUEST),
+        (assigned("x5", &[&[1, 1]]), E::INVALID_REPLICA_ASSIGNMENT),
+        (assigned("x6", &[&[]]), E::INVALID_REPLICA_ASSIGNMENT),
+        (assigned("x7", &[&[9]]), E::INVALID_REPLICA_ASSIGNMENT),
+        (assigned("x8", &[&[1], &[1, 2]]), E::INVALID_REPLICA_ASSIGNMENT),
+        (with_config("x9", "bad.value", Some("1")), E::INVALID_CONFIG),
+        (with_config("x10", "cleanup.policy", None), E::INVALID_CONFIG),
+        (topic("__cluster_metadata", 1, 1), E::INVALID_REQUEST),
         (topic("new.one", 1, 1), E::NONE),
         (topic("new_one", 1, 1), E::INVALID_TOPIC_EXCEPTION),
     ];
@@ -69,6 +69,33 @@ fn each_topic_is_judged_by_itself() {
     assert_eq!(names, ["a.b", "defaults", "good", "new.one", "placed", "taken"]);
     assert_eq!(cluster.topic("good").partition_count(), 3);
     assert_eq!(*cluster.partition("placed", 1).replicas, [2, 3]);
+}
+
+#[test]
+fn a_name_given_twice_is_answered_once_and_creates_nothing() {
+    let mut cluster = Cluster::with_brokers(&[1]);
+    let twice = vec![topic("a", 1, 1), topic("b", 1, 1), topic("a", 2, 1), topic("a", 20_000, 1)];
+    let response = cluster.create(twice);
+    let answers: Vec<_> =
+        response.topics.iter().map(|result| (result.name.as_ref(), result.error_code)).collect();
+    assert_eq!(answers, [("a", ErrorCode::INVALID_REQUEST), ("b", ErrorCode::NONE)]);
+    let image = cluster.controller.image();
+    assert!(image.topics.by_name("a").is_none() && image.topics.by_name("b").is_some());
+}
+
+#[test]
+fn a_topic_that_is_to_grow_twice_grows_not_at_all() {
+    let mut cluster = Cluster::with_brokers(&[1]);
+    cluster.create(vec![topic("a", 1, 1), topic("b", 1, 1)]);
+    let grow =
+        |name: &'static str, count| CreatePartitionsTopic { name: name.into(), count, assignments: None };
+    let topics = vec![grow("a", 2), grow("b", 2), grow("a", 3)];
+    let request = CreatePartitionsRequest { topics, ..Default::default() };
+    let response = cluster.decide(|controller, step| controller.create_partitions(step, &request));
+    let answers: Vec<_> =
+        response.results.iter().map(|result| (result.name.as_ref(), result.error_code)).collect();
+    assert_eq!(answers, [("a", ErrorCode::INVALID_REQUEST), ("b", ErrorCode::NONE)]);
+    assert_eq!(["a", "b"].map(|name| cluster.topic(name).partition_count()), [1, 2]);
 }
 
 #[test]
