@@ -4,6 +4,8 @@ use crate::cluster::{Cluster, directory, registration, topic};
 use klamm_metadata::partition::NO_LEADER;
 use klamm_metadata::{MetadataRecord, MetadataVersion};
 use klamm_protocol::messages::create_topics_request::CreatableTopicConfig;
+use klamm_protocol::messages::delete_topics_request::DeleteTopicState;
+use klamm_protocol::messages::delete_topics_response::DeletableTopicResult;
 use klamm_protocol::messages::{
     AllocateProducerIdsRequest, BrokerRegistrationRequest, ControllerRegistrationRequest,
     CreateTopicsRequest, DeleteTopicsRequest,
@@ -164,33 +166,66 @@ fn producer_ids_come_in_blocks() {
     assert_eq!(response.error_code, ErrorCode::STALE_BROKER_EPOCH);
 }
 
+fn to_delete(name: Option<&'static str>, topic_id: Uuid) -> DeleteTopicState<'static> {
+    DeleteTopicState { name: name.map(Into::into), topic_id }
+}
+
+/// The answers' names and codes, and the topics that are left.
+fn delete(
+    cluster: &mut Cluster,
+    topics: Vec<DeleteTopicState<'static>>,
+) -> (Vec<(Option<String>, i16)>, Vec<String>) {
+    let request = DeleteTopicsRequest { topics, ..Default::default() };
+    let response = cluster.decide(|controller, _| controller.delete_topics(&request));
+    let answer = |result: &DeletableTopicResult<'_>| {
+        (result.name.as_ref().map(|name| name.to_string()), result.error_code.0)
+    };
+    let left = cluster.controller.image().topics.iter().map(|topic| topic.name.to_string()).collect();
+    (response.responses.iter().map(answer).collect(), left)
+}
+
 #[test]
 fn topics_are_deleted_by_name_and_by_id() {
     let mut cluster = Cluster::with_brokers(&[1]);
     cluster.create(vec![topic("a.b", 1, 1), topic("c", 1, 1), topic("d", 1, 1)]);
     let id = cluster.topic("c").id;
-    let state = |name: Option<&'static str>, topic_id| {
-        klamm_protocol::messages::delete_topics_request::DeleteTopicState {
-            name: name.map(Into::into),
-            topic_id,
-        }
-    };
-    let topics = vec![
-        state(Some("a.b"), Uuid::ZERO),
-        state(None, id),
-        state(None, id),
-        state(None, Uuid([5; 16])),
-        state(Some("nope"), Uuid::ZERO),
-        state(Some("d"), id),
-        state(None, Uuid::ZERO),
+    let cases = [
+        (to_delete(Some("a.b"), Uuid::ZERO), (Some("a.b"), 0)),
+        (to_delete(None, id), (Some("c"), 0)),
+        (to_delete(None, Uuid([5; 16])), (None, 100)),
+        (to_delete(Some("nope"), Uuid::ZERO), (Some("nope"), 3)),
+        (to_delete(Some("d"), id), (Some("d"), 42)),
+        (to_delete(None, Uuid::ZERO), (None, 42)),
     ];
-    let request = DeleteTopicsRequest { topics, ..Default::default() };
-    let response = cluster.decide(|controller, _| controller.delete_topics(&request));
-    let codes: Vec<_> = response.responses.iter().map(|result| result.error_code.0).collect();
-    assert_eq!(codes, [0, 0, 42, 100, 3, 42, 42]);
-    assert_eq!(response.responses[1].name.as_deref(), Some("c"));
-    let left: Vec<_> = cluster.controller.image().topics.iter().map(|topic| topic.name.to_string()).collect();
-    assert_eq!(left, ["d"]);
+    let (topics, expected): (Vec<_>, Vec<_>) = cases.into_iter().unzip();
+    let (answers, left) = delete(&mut cluster, topics);
+    let answers: Vec<_> = answers.iter().map(|(name, code)| (name.as_deref(), *code)).collect();
+    assert_eq!((answers, left), (expected, vec!["d".to_owned()]));
     let again = cluster.create(vec![topic("a_b", 1, 1)]);
     assert_eq!(again.topics[0].error_code, ErrorCode::NONE, "the name it collided with is gone");
+}
+
+#[test]
+fn a_topic_named_twice_is_answered_once_and_stays() {
+    // Topics by name or, after a #, by id; the answers.
+    type Case = (&'static [&'static str], &'static [(Option<&'static str>, i16)]);
+    let cases: [Case; 5] = [
+        (&["a", "b", "a", "a"], &[(Some("a"), 42), (Some("b"), 0)]),
+        (&["#a", "#a", "#b"], &[(None, 42), (Some("b"), 0)]),
+        (&["#a", "b", "a"], &[(Some("b"), 0), (Some("a"), 42)]),
+        (&["a", "#a", "#b"], &[(Some("a"), 42), (Some("b"), 0)]),
+        (&["#a", "a", "#a", "b"], &[(None, 42), (Some("a"), 42), (Some("b"), 0)]),
+    ];
+    for (given, expected) in cases {
+        let mut cluster = Cluster::with_brokers(&[1]);
+        cluster.create(vec![topic("a", 1, 1), topic("b", 1, 1)]);
+        let naming = |given: &&'static str| match given.strip_prefix('#') {
+            Some(name) => to_delete(None, cluster.topic(name).id),
+            None => to_delete(Some(given), Uuid::ZERO),
+        };
+        let topics = given.iter().map(naming).collect();
+        let (answers, left) = delete(&mut cluster, topics);
+        let answers: Vec<_> = answers.iter().map(|(name, code)| (name.as_deref(), *code)).collect();
+        assert_eq!((answers.as_slice(), left), (expected, vec!["a".to_owned()]), "{given:?}");
+    }
 }
