@@ -15,6 +15,8 @@ const IDLE_BYTES_MAX: usize = 16 * 1024;
 pub trait FileSource: Send + Sync {
     /// The file's descriptor where it has one, so that the kernel can send from it.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+    /// Whether the range can be read without waiting for the device, as far as can be told.
+    fn is_cached(&self, position: u64, length: usize) -> bool;
     /// Reads at a position, for connections that cannot send from a descriptor.
     ///
     /// # Errors
@@ -31,6 +33,31 @@ pub struct FileSlice {
     pub position: u64,
     /// Its length in bytes.
     pub length: usize,
+}
+
+impl FileSlice {
+    /// Whether sending it would not wait for the device.
+    pub fn is_cached(&self) -> bool {
+        self.source.is_cached(self.position, self.length)
+    }
+
+    /// Brings it into the page cache; waits for the device.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn warm(&self) -> io::Result<()> {
+        const STEP_BYTES: usize = 256 * 1024;
+        let mut buffer = vec![0; self.length.min(STEP_BYTES)];
+        let mut done = 0;
+        while done < self.length {
+            let step = (self.length - done).min(buffer.len());
+            match self.source.read_at(&mut buffer[..step], self.position + done as u64)? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A queue of bytes and file slices, sent in order.
@@ -125,6 +152,9 @@ mod tests {
     struct RealFile(File, bool);
 
     impl FileSource for RealFile {
+        fn is_cached(&self, _position: u64, _length: usize) -> bool {
+            true
+        }
         fn as_fd(&self) -> Option<BorrowedFd<'_>> {
             self.1.then(|| self.0.as_fd())
         }

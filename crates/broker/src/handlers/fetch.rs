@@ -34,10 +34,16 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
     };
     let fetch = Fetch { broker: context.broker.clone(), responder: context.responder(), plan, limits };
     let fetched = fetch.read();
-    if fetch.is_complete(&fetched) {
-        return Ok(Outcome::Respond(fetch.answer(fetched)?));
+    if !fetch.is_complete(&fetched) {
+        return Ok(Outcome::Later(Box::pin(fetch.wait())));
     }
-    Ok(Outcome::Later(Box::pin(fetch.wait())))
+    match fetched.cold_slices() {
+        cold if cold.is_empty() => Ok(Outcome::Respond(fetch.answer(fetched)?)),
+        cold => Ok(Outcome::Later(Box::pin(async move {
+            warm(&fetch.broker, cold).await?;
+            fetch.answer(fetched)
+        }))),
+    }
 }
 
 /// What the request limits the answer to.
@@ -115,6 +121,27 @@ struct Fetched {
     is_urgent: bool,
 }
 
+impl Fetched {
+    /// What would have to be read from the device to be sent.
+    fn cold_slices(&self) -> Vec<FileSlice> {
+        let slices = self.partitions.iter().filter_map(|partition| partition.slice.as_ref());
+        slices.filter(|slice| !slice.is_cached()).cloned().collect()
+    }
+}
+
+/// Has slices read into the page cache on a helper thread: one who reads last year's data must not hold up the others of the thread.
+async fn warm(broker: &Broker, cold: Vec<FileSlice>) -> Result<(), Fault> {
+    if cold.is_empty() {
+        return Ok(());
+    }
+    let warmed = broker.environment().blocking(move || cold.iter().try_for_each(FileSlice::warm)).await;
+    if let Err(error) = warmed.map_err(|_| Fault::Stopping)? {
+        // The connection meets the same error when it sends, and ends.
+        tracing::error!("a log cannot be read: {error}");
+    }
+    Ok(())
+}
+
 impl Fetch {
     /// Asks every partition once.
     fn read(&self) -> Fetched {
@@ -161,6 +188,7 @@ impl Fetch {
             let places = self.register(&woken);
             let fetched = self.read();
             if self.is_complete(&fetched) || Instant::now() >= self.limits.deadline {
+                warm(&self.broker, fetched.cold_slices()).await?;
                 return self.answer(fetched);
             }
             let _ = timeout_at(self.limits.deadline, woken.notified()).await;

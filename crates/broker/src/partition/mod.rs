@@ -52,6 +52,8 @@ pub(crate) struct Partition {
     traffic: Arc<Traffic>,
     /// The disk refused the latest append.
     appends_fail: AtomicBool,
+    /// Where the latest read failed that the log was told of.
+    unreadable_at: AtomicI64,
     environment: Environment,
 }
 
@@ -103,6 +105,7 @@ impl Partition {
             hints: fetch::ReadHints::default(),
             traffic: Arc::default(),
             appends_fail: AtomicBool::new(false),
+            unreadable_at: AtomicI64::new(-1),
             environment,
         }
     }
@@ -218,6 +221,10 @@ impl Partition {
 struct LogFile(FileHandle);
 
 impl FileSource for LogFile {
+    fn is_cached(&self, position: u64, length: usize) -> bool {
+        self.0.is_cached(position, length)
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.0.descriptor()
     }

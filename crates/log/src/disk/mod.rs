@@ -72,6 +72,12 @@ pub trait File: Send + Sync + fmt::Debug {
     /// Makes the file's content and length durable.
     fn sync_data(&self) -> io::Result<()>;
 
+    /// Whether the range can be read without waiting for the device, as far as a look at some of its pages tells. Asking brings nothing
+    /// into memory.
+    fn is_cached(&self, _position: u64, _length: usize) -> bool {
+        true
+    }
+
     /// The descriptor, for `sendfile`; none on a simulated disk.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 }

@@ -1,15 +1,19 @@
 //! The real disk: one system call a method.
 
 use std::fs;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::FlockOperation;
+use rustix::io::ReadWriteFlags;
 
 use super::{Access, Disk, Entry, File, Lock, Metadata, Space};
+
+/// Distance between the pages that are looked at to tell whether a range is cached. The kernel reads ahead in pieces of this size.
+const CACHE_PROBE_BYTES: usize = 128 * 1024;
 
 /// The machine's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -109,8 +113,24 @@ impl File for RealFile {
         self.0.sync_data()
     }
 
+    fn is_cached(&self, position: u64, length: usize) -> bool {
+        let last = length.saturating_sub(1);
+        let mut looked_at = (0..last).step_by(CACHE_PROBE_BYTES).chain([last]);
+        looked_at.all(|offset| self.is_page_cached(position + offset as u64))
+    }
+
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
+    }
+}
+
+impl RealFile {
+    /// A read of one byte that does not wait. Where the kernel cannot tell, the page counts as cached: waiting is then left to the reader.
+    fn is_page_cached(&self, position: u64) -> bool {
+        let mut byte = [0];
+        let mut parts = [IoSliceMut::new(&mut byte)];
+        let read = rustix::io::preadv2(&self.0, &mut parts, position, ReadWriteFlags::NOWAIT);
+        read != Err(rustix::io::Errno::AGAIN)
     }
 }
 
@@ -119,3 +139,26 @@ impl File for RealFile {
 struct RealLock(#[allow(dead_code, reason = "held for its descriptor")] fs::File);
 
 impl Lock for RealLock {}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+
+    use super::*;
+
+    #[test]
+    fn what_was_just_written_or_read_is_cached() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&folder.path().join("file"), Access::Create).unwrap();
+        let bytes = vec![7; 1_000_000];
+        crate::disk::write_all_at(&*file, &mut [IoSlice::new(&bytes)], 0).unwrap();
+        assert!(file.is_cached(0, bytes.len()));
+        assert!(file.is_cached(999_999, 1));
+        file.sync_data().unwrap();
+        let forget = rustix::fs::Advice::DontNeed;
+        rustix::fs::fadvise(file.descriptor().unwrap(), 0, None, forget).unwrap();
+        let mut read = vec![0; bytes.len()];
+        crate::disk::read_exact_at(&*file, &mut read, 0).unwrap();
+        assert!(file.is_cached(0, bytes.len()), "whether the kernel forgot it or not, it was read again");
+    }
+}
