@@ -14,7 +14,7 @@ use klamm_config::load::Loaded;
 use klamm_config::{BrokerConfig, Layers, NodeConfig};
 use klamm_controller::ControllerConfig;
 use klamm_coordinator::GroupSettings;
-use klamm_log::{DirsError, LoadReport, Loading, Log, LogConfig, LogDirs, StorageError, TopicPartition};
+use klamm_log::{DirsError, LoadReport, Loading, LogConfig, LogDirs, StorageError, TopicPartition};
 use klamm_metadata::{MetadataImage, features};
 use klamm_protocol::Uuid;
 use klamm_replica::FetchSessions;
@@ -42,7 +42,6 @@ pub struct Server {
     broker: Arc<Broker>,
     addresses: Vec<(String, SocketAddr)>,
     metrics_address: Option<SocketAddr>,
-    metadata_log: (TopicPartition, Arc<Log>),
     metadata_dirs: Option<Arc<LogDirs>>,
     ended: watch::Receiver<Option<String>>,
 }
@@ -190,7 +189,6 @@ struct Storage {
     dirs: Arc<LogDirs>,
     metadata_dirs: Option<Arc<LogDirs>>,
     cluster_id: String,
-    metadata_name: TopicPartition,
     metadata_log: Arc<MetadataLog>,
     metadata: metadata_start::Metadata,
 }
@@ -225,7 +223,7 @@ fn open_storage(
     let metadata = metadata_start::open(environment, &metadata_log, node, config, directory_id)?;
     load_partitions(&dirs, &metadata_name, config, now_ms)?;
     let metadata_log = Arc::new(metadata_log);
-    Ok(Storage { dirs, metadata_dirs, cluster_id, metadata_name, metadata_log, metadata })
+    Ok(Storage { dirs, metadata_dirs, cluster_id, metadata_log, metadata })
 }
 
 /// The cluster that the directories belong to; directories without one are the beginning of a new cluster.
@@ -338,7 +336,6 @@ impl Starting {
             epoch: AtomicI64::new(-1),
             stopping,
         });
-        let metadata_log = (opened.metadata_name, opened.metadata_log.log().clone());
         let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
         if let Some(socket) = metrics_socket {
             let asked = broker.clone();
@@ -356,7 +353,7 @@ impl Starting {
         let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
         sockets.into_iter().for_each(|socket| accept(&broker, socket));
         let metadata_dirs = opened.metadata_dirs;
-        Ok(Server { broker, addresses, metrics_address, metadata_log, metadata_dirs, ended })
+        Ok(Server { broker, addresses, metrics_address, metadata_dirs, ended })
     }
 }
 
@@ -480,27 +477,21 @@ impl Server {
     /// # Errors
     /// When not all logs could be closed; they are recovered on the next start.
     pub async fn stop(self) -> Result<(), StorageError> {
-        let Self { broker, metadata_log, metadata_dirs, .. } = self;
+        let Self { broker, metadata_dirs, .. } = self;
         let grace = Duration::from_millis(CONTROLLED_SHUTDOWN_MS_MAX);
         let _ = tokio::time::timeout(grace, registration::leave(&broker)).await;
         broker.stopping.send_replace(true);
         let closing = broker.clone();
-        let closed =
-            broker.environment().blocking(move || close(&closing, metadata_log, metadata_dirs)).await;
+        let closed = broker.environment().blocking(move || close(&closing, metadata_dirs)).await;
         closed.unwrap_or(Ok(()))
     }
 }
 
-fn close(
-    broker: &Broker,
-    metadata_log: (TopicPartition, Arc<Log>),
-    metadata_dirs: Option<Arc<LogDirs>>,
-) -> Result<(), StorageError> {
+fn close(broker: &Broker, metadata_dirs: Option<Arc<LogDirs>>) -> Result<(), StorageError> {
     let dirs = broker.log_dirs();
-    let separate = [metadata_log];
-    let closed = dirs.close(&separate, broker.epoch(), log_threads(&broker.config(), dirs));
+    let closed = dirs.close(broker.epoch(), log_threads(&broker.config(), dirs));
     match metadata_dirs {
-        Some(metadata_dirs) => closed.and(metadata_dirs.close(&separate, broker.epoch(), 1)),
+        Some(metadata_dirs) => closed.and(metadata_dirs.close(broker.epoch(), 1)),
         None => closed,
     }
 }

@@ -18,6 +18,9 @@ pub struct StorageError {
     pub source: Arc<io::Error>,
 }
 
+/// The operation of errors that leave unknown what is on the device.
+pub(crate) const SYNC: &str = "sync";
+
 impl StorageError {
     pub(crate) fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
         Self { operation, path: path.to_owned(), source: Arc::new(source) }
@@ -28,9 +31,11 @@ impl StorageError {
         Self::new(operation, path, io::Error::new(io::ErrorKind::InvalidData, what.into()))
     }
 
-    /// Whether the volume has no room left: a state that passes, unlike a broken disk.
+    /// Whether the volume had no room for a write: a state that passes, unlike a broken disk. A sync that finds no room is not
+    /// meant: by then what was written before may be lost, as after any other failed sync.
     pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        self.operation != SYNC
+            && matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     }
 
     /// Whether the file's content, not the disk, is at fault.

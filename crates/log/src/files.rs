@@ -15,7 +15,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, File};
-use crate::error::StorageError;
+use crate::error::{SYNC, StorageError};
 use crate::names::{DELETED_SUFFIX, FileKind, file_name};
 
 /// The open files of all partitions of a process.
@@ -133,7 +133,7 @@ impl Home {
         if !unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let synced = self.on("sync", dir, |disk| disk.sync_dir(dir));
+        let synced = self.on(SYNC, dir, |disk| disk.sync_dir(dir));
         if synced.is_err() {
             unsynced.store(true, Ordering::Release);
         }
@@ -245,7 +245,7 @@ impl SegmentFile {
             return Ok(());
         }
         let result = match self.handle() {
-            Ok(file) => file.sync_data().map_err(|e| self.error("sync", e)),
+            Ok(file) => file.sync_data().map_err(|e| self.error(SYNC, e)),
             Err(e) if e.is_not_found() => Ok(()),
             Err(e) => Err(e),
         };

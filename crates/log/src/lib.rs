@@ -30,8 +30,8 @@ mod verify;
 pub use checkpoint::{CleanShutdown, MetaProperties, OffsetCheckpoint, PartitionMetadata, read_offsets};
 pub use config::LogConfig;
 pub use dirs::{
-    Copied, CreateError, DirectoryDescription, DirsError, LoadReport, Loading, LogDirectory, LogDirs,
-    MoveError, Replica, ReplicaDescription,
+    Copied, CreateError, DirectoryDescription, DirsError, FailedReplica, LoadReport, Loading, LogDirectory,
+    LogDirs, MoveError, Replica, ReplicaDescription,
 };
 pub use epochs::{EpochEnd, EpochStart};
 pub use error::StorageError;

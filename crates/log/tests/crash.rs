@@ -231,6 +231,21 @@ fn the_log_is_cut_at_the_first_damaged_batch_and_says_so() {
     assert_verified(&disk, "cut");
 }
 
+/// Offsets that are missing between segments: what compaction left, unless the log is known to be whole.
+#[test]
+fn holes_between_segments_cut_only_logs_that_were_never_compacted() {
+    for is_contiguous in [false, true] {
+        let disk = simulated(1);
+        let end = written(&disk);
+        disk.remove(Path::new(&file(&disk, ".log", 1))).unwrap();
+        let recovery = LogOpening { was_clean: false, is_contiguous, ..small(DIR) };
+        let (log, report) = open_simulated(&disk, recovery);
+        assert_eq!(report.truncation.is_some(), is_contiguous);
+        assert_eq!(log.log_end_offset() == end, !is_contiguous);
+        log.check_invariants();
+    }
+}
+
 #[test]
 fn recovery_reads_only_what_may_be_torn() {
     let disk = simulated(1);

@@ -66,7 +66,8 @@ fn a_clean_stop_brings_everything_back_without_recovery() {
     let (meta, _) =
         dirs.open_separately(&dirs.directories()[0], &metadata(), Arc::new(LogConfig::default()), 0).unwrap();
     meta.append_as_leader(&[batch(0, &["record"])], LeaderAppend::coordinator(0, 0)).unwrap();
-    dirs.close(&[(metadata(), meta)], 42, 2).unwrap();
+    drop(meta);
+    dirs.close(42, 2).unwrap();
     drop(dirs);
 
     disk.restart(Crash::Power);
@@ -129,7 +130,7 @@ fn a_second_process_is_refused() {
         error.to_string().ends_with("is in use by another process, which holds its .lock file"),
         "{error}"
     );
-    first.close(&[], 1, 1).unwrap();
+    first.close(1, 1).unwrap();
     LogDirs::open(Arc::new(RealDisk), &paths, 10).unwrap();
 }
 
@@ -168,7 +169,7 @@ fn kafkas_own_directory_is_read() {
     assert_eq!((report.loaded, report.recovered.len()), (3, 0));
     let golden = dirs.get(&TopicPartition::new("golden", 1)).unwrap().log;
     assert_eq!((golden.log_start_offset(), golden.high_watermark(), golden.log_end_offset()), (3, 23, 23));
-    dirs.close(&[], 17, 2).unwrap();
+    dirs.close(17, 2).unwrap();
     let written = std::fs::read_to_string(dir.join(".kafka_cleanshutdown")).unwrap();
     let theirs = std::fs::read_to_string(Path::new(GOLDEN).join("log-dir/.kafka_cleanshutdown")).unwrap();
     assert_eq!(written, theirs);
@@ -299,6 +300,111 @@ fn a_broken_disk_takes_its_directory_offline_and_no_other() {
     disk.inject(Fault::always(Operation::Name, "/c", io::ErrorKind::PermissionDenied));
     let error = open(&disk, &["/c"]).unwrap_err().to_string();
     assert_eq!(error, "no usable log directory is left: cannot create /c: permission denied");
+}
+
+/// Without room at the sync, what was written before may be gone: unlike at a write, that is no state that passes.
+#[test]
+fn a_sync_without_room_takes_the_directory_offline() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    append(&replica, "a");
+    disk.inject(Fault::once(Operation::Sync, ".log", io::ErrorKind::StorageFull));
+    let error = replica.log.flush(1).unwrap_err();
+    assert!(!error.is_full(), "{error}");
+    assert!(replica.log.is_failed());
+    assert!(dirs.note_error(&error).is_some());
+}
+
+#[test]
+fn nothing_is_begun_where_a_folder_could_not_be_loaded() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    for number in 0..2 {
+        append(&create(&dirs, number), "kept");
+    }
+    dirs.close(1, 1).unwrap();
+    drop(dirs);
+    disk.restart(Crash::Process);
+    let log_file = Path::new("/a/topic-0/00000000000000000000.log");
+    let bytes = disk::read_file(&disk, log_file, 1000).unwrap();
+    disk.inject(Fault::always(
+        Operation::Look,
+        "/a/topic-0/00000000000000000000.log",
+        io::ErrorKind::InvalidData,
+    ));
+    let dirs = open(&disk, &["/a"]).unwrap();
+    let report = load(&dirs, 1);
+    assert_eq!((report.loaded, report.failed.len()), (1, 1));
+    disk.heal();
+    let created = dirs.create(&partition(0), None, None, Arc::new(LogConfig::default()), 0);
+    assert!(matches!(created, Err(CreateError::Failed { .. })), "{created:?}");
+    assert_eq!(dirs.failed(&partition(0)).unwrap().topic_id, Some(Uuid::from_u128(7)));
+    assert_eq!(disk::read_file(&disk, log_file, 1000).unwrap(), bytes);
+    // Deleting the topic, or setting the folder aside, makes the name free again.
+    assert!(dirs.delete(&partition(0), 0).unwrap());
+    create(&dirs, 0);
+}
+
+#[test]
+fn a_folder_with_files_is_never_taken_for_a_new_one() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    disk.create_dir(Path::new("/a/topic-0")).unwrap();
+    disk.open(Path::new("/a/topic-0/00000000000000000000.log"), disk::Access::Create).unwrap();
+    let created = dirs.create(&partition(0), None, None, Arc::new(LogConfig::default()), 0);
+    assert!(matches!(created, Err(CreateError::NotEmpty { .. })), "{created:?}");
+    // An attempt that ended early leaves a folder that may be used.
+    disk.create_dir(Path::new("/a/topic-1")).unwrap();
+    create(&dirs, 1);
+}
+
+#[test]
+fn a_replica_without_a_topic_is_set_aside_and_kept() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    append(&create(&dirs, 0), "kept");
+    assert!(dirs.set_aside(&partition(0), 5).unwrap());
+    assert!(!dirs.set_aside(&partition(0), 5).unwrap());
+    create(&dirs, 0);
+    dirs.close(1, 1).unwrap();
+    drop(dirs);
+    disk.restart(Crash::Power);
+    let dirs = open(&disk, &["/a"]).unwrap();
+    assert_eq!(load(&dirs, 1).loaded, 1);
+    let names: Vec<_> = disk.list(Path::new("/a")).unwrap().into_iter().map(|entry| entry.name).collect();
+    let stray = names.iter().find(|name| name.ends_with("-stray")).unwrap();
+    let log_file = Path::new("/a").join(stray).join("00000000000000000000.log");
+    assert!(disk.metadata(&log_file).unwrap().size > 0);
+}
+
+/// The metadata log: its name is nobody else's, its directory is unclean while it is open, and checkpoints include it.
+#[test]
+fn a_log_that_is_opened_separately_is_looked_after() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    dirs.close(1, 1).unwrap();
+    drop(dirs);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a"]).unwrap();
+    assert!(dirs.directories()[0].was_clean());
+    let config = Arc::new(LogConfig::default());
+    let (meta, _) = dirs.open_separately(&dirs.directories()[0], &metadata(), config.clone(), 0).unwrap();
+    let created = dirs.create(&metadata(), None, None, config.clone(), 0);
+    assert!(matches!(created, Err(CreateError::Reserved(_))), "{created:?}");
+    meta.append_as_leader(&[batch(0, &["record"])], LeaderAppend::coordinator(0, 0)).unwrap();
+    meta.flush(1).unwrap();
+    dirs.checkpoint_offsets().unwrap();
+    drop((dirs, meta));
+    disk.restart(Crash::Power);
+    let dirs = open(&disk, &["/a"]).unwrap();
+    assert!(!dirs.directories()[0].was_clean());
+    let (meta, _) = dirs.open_separately(&dirs.directories()[0], &metadata(), config, 0).unwrap();
+    assert_eq!((meta.recovery_point(), meta.log_end_offset()), (1, 1));
 }
 
 #[test]

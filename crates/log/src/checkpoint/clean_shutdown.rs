@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{read_text, write_text};
 use crate::disk::Disk;
-use crate::error::StorageError;
+use crate::error::{SYNC, StorageError};
 
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 
@@ -18,7 +18,11 @@ pub struct CleanShutdown {
 impl CleanShutdown {
     /// Reads the file in `dir`; `None` when there is none. Its presence counts, whatever its content.
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StorageError> {
-        let Some(text) = read_text(disk, &dir.join(CLEAN_SHUTDOWN_FILE))? else { return Ok(None) };
+        let text = match read_text(disk, &dir.join(CLEAN_SHUTDOWN_FILE)) {
+            Err(error) if error.is_damage() => return Ok(Some(Self { broker_epoch: None })),
+            read => read?,
+        };
+        let Some(text) = text else { return Ok(None) };
         let content: Option<serde_json::Value> = serde_json::from_str(&text).ok();
         let broker_epoch = content.and_then(|content| content.get("brokerEpoch")?.as_i64());
         Ok(Some(Self { broker_epoch }))
@@ -36,7 +40,7 @@ impl CleanShutdown {
         match disk.remove(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(StorageError::new("remove", &path, e)),
-            Ok(()) => disk.sync_dir(dir).map_err(|e| StorageError::new("sync", dir, e)),
+            Ok(()) => disk.sync_dir(dir).map_err(|e| StorageError::new(SYNC, dir, e)),
         }
     }
 }

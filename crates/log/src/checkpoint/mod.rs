@@ -17,6 +17,7 @@ pub(crate) use offsets::{
     REPLICATION_OFFSET_CHECKPOINT, write_offsets,
 };
 pub use offsets::{OffsetCheckpoint, read_offsets};
+pub(crate) use partition_metadata::PARTITION_METADATA_FILE;
 pub use partition_metadata::PartitionMetadata;
 
 use crate::bounds::CHECKPOINT_BYTES_MAX;

@@ -8,7 +8,7 @@ use super::{property, read_text, write_text};
 use crate::disk::Disk;
 use crate::error::StorageError;
 
-const PARTITION_METADATA_FILE: &str = "partition.metadata";
+pub(crate) const PARTITION_METADATA_FILE: &str = "partition.metadata";
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,10 +44,8 @@ impl LogDirectory {
             replica_count: AtomicUsize::new(0),
         };
         match directory.try_open(disk) {
-            Err(DirsError::Storage(error)) if !error.is_damage() => {
-                directory.note_error(&error);
-                *directory.error.lock() = Some(error);
-            }
+            // Told by whoever opens the directories: it is no news where no other is left to go on with.
+            Err(DirsError::Storage(error)) if !error.is_damage() => *directory.error.lock() = Some(error),
             other => other?,
         }
         Ok(directory)
@@ -109,8 +107,16 @@ impl LogDirectory {
         let is_disk = !error.is_full() && !error.is_damage() && !error.is_not_found();
         let mut known = self.error.lock();
         if is_disk && known.is_none() {
-            tracing::error!(directory = %self.path.display(), %error, "log directory is offline");
             *known = Some(error.clone());
+            drop(known);
+            self.tell_offline();
+        }
+    }
+
+    /// Says in the log what took the directory offline, if anything did.
+    pub(super) fn tell_offline(&self) {
+        if let Some(error) = &*self.error.lock() {
+            tracing::error!(directory = %self.path.display(), %error, "log directory is offline");
         }
     }
 
@@ -221,6 +227,6 @@ impl Offsets {
     ) -> LogOpening {
         let of = |offsets: &OffsetCheckpoint| offsets.get(partition).copied().unwrap_or(0);
         let (log_start_offset, recovery_point) = (of(&self.log_starts), of(&self.recovery_points));
-        LogOpening { dir, config, log_start_offset, recovery_point, was_clean, now_ms }
+        LogOpening { dir, config, log_start_offset, recovery_point, was_clean, is_contiguous: false, now_ms }
     }
 }

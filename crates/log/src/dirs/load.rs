@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 
 use super::directory::Offsets;
-use super::{LogDirectory, LogDirs, Replica};
+use super::{FailedReplica, LogDirectory, LogDirs, Replica};
 use crate::checkpoint::PartitionMetadata;
 use crate::config::LogConfig;
 use crate::error::StorageError;
@@ -18,7 +18,7 @@ use crate::names::{FolderKind, TopicPartition, parse_folder_name};
 pub struct Loading<'a> {
     /// The settings of each partition's log.
     pub config_of: &'a (dyn Fn(&TopicPartition) -> Arc<LogConfig> + Sync),
-    /// Whose folder is left alone: the metadata log's.
+    /// Whose folder is left alone, and whose name no partition gets: the metadata log's.
     pub except: &'a TopicPartition,
     /// How many threads share the work; with 1 it is done on the caller's.
     pub threads: usize,
@@ -52,6 +52,7 @@ impl LogDirs {
     /// Loads every partition folder; removes those that wait for deletion. From now on a stop counts as unclean until
     /// [`close`](Self::close). A folder that cannot be loaded is reported and does not keep the others from it.
     pub fn load(&self, loading: &Loading<'_>) -> Result<LoadReport, StorageError> {
+        self.reserved.write().insert(loading.except.clone());
         let mut folders = Vec::new();
         for directory in self.online() {
             let found = self.folders_of(directory, loading.except);
@@ -66,11 +67,25 @@ impl LogDirs {
                 }
                 Err(error) => {
                     folder.directory.note_error(&error);
+                    self.note_failed(&folder);
                     report.failed.push((folder.partition, error));
                 }
             }
         }
         Ok(report)
+    }
+
+    /// Keeps the name of a partition whose folder cannot be loaded from being used for a new one.
+    fn note_failed(&self, folder: &Folder) {
+        if folder.kind == FolderKind::Current {
+            let topic_id = PartitionMetadata::read(&*self.disk, &folder.path).ok().flatten();
+            let failed = FailedReplica {
+                directory: Arc::clone(&folder.directory),
+                topic_id: topic_id.map(|metadata| metadata.topic_id),
+                path: folder.path.clone(),
+            };
+            self.failed.write().insert(folder.partition.clone(), failed);
+        }
     }
 
     fn folders_of(

@@ -11,7 +11,7 @@ mod load;
 mod movement;
 mod stop;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub use directory::LogDirectory;
 pub use load::{LoadReport, Loading};
 pub use movement::{Copied, MoveError};
 
-use crate::checkpoint::{MetaProperties, PartitionMetadata};
+use crate::checkpoint::{MetaProperties, PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::error::StorageError;
@@ -45,6 +45,23 @@ pub struct Replica {
     pub topic_id: Option<Uuid>,
 }
 
+/// A log that [`LogDirs::open_separately`] opened.
+#[derive(Clone, Debug)]
+struct Separate {
+    log: Arc<Log>,
+    directory: Arc<LogDirectory>,
+}
+
+/// A partition's folder that could not be loaded. It keeps the partition's name: nobody may begin a new log in its place.
+#[derive(Clone, Debug)]
+pub struct FailedReplica {
+    /// The directory that it is in.
+    pub directory: Arc<LogDirectory>,
+    /// The topic's id, where the folder still says it.
+    pub topic_id: Option<Uuid>,
+    path: PathBuf,
+}
+
 /// All log directories of a node.
 #[derive(Debug)]
 pub struct LogDirs {
@@ -54,6 +71,12 @@ pub struct LogDirs {
     replicas: RwLock<BTreeMap<TopicPartition, Replica>>,
     /// Replicas being filled to replace the current one in another directory.
     futures: RwLock<BTreeMap<TopicPartition, Replica>>,
+    /// Logs that are opened and used by others than those who load partitions, and their directories.
+    separate: RwLock<BTreeMap<TopicPartition, Separate>>,
+    /// Names that are left to such logs, in whichever directories those are.
+    reserved: RwLock<BTreeSet<TopicPartition>>,
+    /// Partitions whose folder is there and could not be loaded.
+    failed: RwLock<BTreeMap<TopicPartition, FailedReplica>>,
     /// Folders that were renamed for deletion, and when they go.
     deleted: Mutex<Vec<(i64, Arc<Log>)>>,
     /// Tells folders of one partition apart.
@@ -96,6 +119,21 @@ pub enum CreateError {
         /// The directory that has it.
         path: PathBuf,
     },
+    /// The name is that of a log which is opened separately.
+    #[error("{0} is not for partitions: the name is that of the metadata log")]
+    Reserved(TopicPartition),
+    /// The partition is here, but its folder could not be loaded.
+    #[error("{} could not be loaded, and nothing new is begun in its place", path.display())]
+    Failed {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is a folder of this name with files in it that nobody knows of.
+    #[error("{} is there already and is not empty", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// No such directory, or it is offline (LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR).
     #[error("no usable log directory for the partition")]
     NoDirectory,
@@ -119,13 +157,17 @@ impl LogDirs {
         if directories.is_empty() {
             return Err(DirsError::None);
         }
-        check_same_node(&directories)?;
+        directories.iter().for_each(|directory| directory.tell_offline());
+        check_same_node(directories.iter())?;
         Ok(Self {
             disk,
             files: OpenFiles::new(open_files_max),
             directories,
             replicas: RwLock::default(),
             futures: RwLock::default(),
+            separate: RwLock::default(),
+            reserved: RwLock::default(),
+            failed: RwLock::default(),
             deleted: Mutex::default(),
             folders_made: AtomicU64::new(0),
         })
@@ -139,6 +181,14 @@ impl LogDirs {
     /// Whose the directories are, if at least one of them is formatted.
     pub fn meta_properties(&self) -> Option<MetaProperties> {
         self.directories.iter().find_map(|directory| directory.meta())
+    }
+
+    /// Checks that these directories and those of another set belong to one node of one cluster.
+    ///
+    /// # Errors
+    /// [`DirsError::Mismatch`], which names two that do not.
+    pub fn check_same_node_as(&self, other: &Self) -> Result<(), DirsError> {
+        check_same_node(self.directories.iter().chain(&other.directories))
     }
 
     /// Formats the directories that are not; each gets the next of `ids`, which are random.
@@ -186,6 +236,7 @@ impl LogDirs {
             let (partition, path) = (partition.clone(), replica.directory.path().to_owned());
             return Err(CreateError::Exists { partition, path });
         }
+        self.check_unused(partition)?;
         let directory = match directory {
             Some(id) => self.online().find(|directory| directory.id() == Some(id)),
             None => self.online().min_by_key(|directory| directory.replica_count().load(Ordering::Relaxed)),
@@ -197,6 +248,22 @@ impl LogDirs {
         Ok(replica)
     }
 
+    /// Refuses names whose folder is somebody else's, or could not be loaded.
+    fn check_unused(&self, partition: &TopicPartition) -> Result<(), CreateError> {
+        if self.reserved.read().contains(partition) {
+            return Err(CreateError::Reserved(partition.clone()));
+        }
+        match self.failed.read().get(partition) {
+            Some(failed) => Err(CreateError::Failed { path: failed.path.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The partition's folder that could not be loaded, if that is so.
+    pub fn failed(&self, partition: &TopicPartition) -> Option<FailedReplica> {
+        self.failed.read().get(partition).cloned()
+    }
+
     fn make_folder(
         &self,
         directory: Arc<LogDirectory>,
@@ -205,10 +272,12 @@ impl LogDirs {
         config: Arc<LogConfig>,
         start_offset: i64,
         now_ms: i64,
-    ) -> Result<Replica, StorageError> {
+    ) -> Result<Replica, CreateError> {
         let dir = directory.path().join(name);
-        let made = self.disk.create_dir(&dir).map_err(|e| StorageError::new("create", &dir, e));
-        made.inspect_err(|e| directory.note_error(e))?;
+        self.on(&directory, self.create_empty_folder(&dir))?;
+        if self.on(&directory, self.holds_log(&dir))? {
+            return Err(CreateError::NotEmpty { path: dir });
+        }
         if let Some(topic_id) = topic_id {
             PartitionMetadata { topic_id }.write(&*self.disk, &dir)?;
         }
@@ -218,12 +287,23 @@ impl LogDirs {
             log_start_offset: start_offset,
             recovery_point: start_offset,
             was_clean: true,
+            is_contiguous: true,
             now_ms,
         };
         let (log, _) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
         log.folder_is_new();
         directory.replica_count().fetch_add(1, Ordering::Relaxed);
         Ok(Replica { log: Arc::new(log), directory, topic_id })
+    }
+
+    fn create_empty_folder(&self, dir: &Path) -> Result<(), StorageError> {
+        self.disk.create_dir(dir).map_err(|e| StorageError::new("create", dir, e))
+    }
+
+    /// Whether a folder holds more than an attempt to make it leaves.
+    fn holds_log(&self, dir: &Path) -> Result<bool, StorageError> {
+        let entries = self.disk.list(dir).map_err(|e| StorageError::new("list", dir, e))?;
+        Ok(entries.iter().any(|entry| !entry.name.starts_with(PARTITION_METADATA_FILE)))
     }
 
     /// Gives a replica that has none its topic's id, in its folder as well.
@@ -238,22 +318,29 @@ impl LogDirs {
         Ok(())
     }
 
-    /// Opens a log that the others have nothing to do with: the metadata log, which [`load`](Self::load) leaves out. Its
-    /// folder is made if it is missing.
+    /// Opens a log that the others have nothing to do with: the metadata log, which [`load`](Self::load) leaves out, and which
+    /// was never compacted. Its folder is made if it is missing. From now on a stop counts as unclean until
+    /// [`close`](Self::close), which closes this log as well; checkpoints include it.
     pub fn open_separately(
         &self,
-        directory: &LogDirectory,
+        directory: &Arc<LogDirectory>,
         partition: &TopicPartition,
         config: Arc<LogConfig>,
         now_ms: i64,
     ) -> Result<(Arc<Log>, RecoveryReport), StorageError> {
         let dir = directory.path().join(partition.to_string());
-        self.disk.create_dir(&dir).map_err(|e| StorageError::new("create", &dir, e))?;
+        self.create_empty_folder(&dir)?;
         let offsets = directory.load_offsets(&*self.disk)?;
+        directory.begin(&*self.disk)?;
         let opening = offsets.opening(partition, dir, config, directory.was_clean(), now_ms);
+        let opening = LogOpening { is_contiguous: true, ..opening };
         let (log, report) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
         log.folder_is_new();
-        Ok((Arc::new(log), report))
+        let log = Arc::new(log);
+        let separate = Separate { log: Arc::clone(&log), directory: Arc::clone(directory) };
+        self.reserved.write().insert(partition.clone());
+        self.separate.write().insert(partition.clone(), separate);
+        Ok((log, report))
     }
 
     /// Takes a partition out and renames its folder, so that it is not found on the next start even if it is not removed
@@ -265,17 +352,59 @@ impl LogDirs {
             self.retire(partition, &replica, now_ms)?;
             any = true;
         }
+        if let Some(failed) = self.failed.write().remove(partition) {
+            self.rename_failed(partition, &failed, FolderKind::Deleted, now_ms)?;
+            any = true;
+        }
         Ok(any)
     }
 
+    /// Takes a partition that the metadata does not know out, and renames its folder to Kafka's `-stray` name, under which it is
+    /// never loaded and never removed. A copy of it that was on the move goes. Whether there was one.
+    pub fn set_aside(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
+        self.cancel_move(partition, now_ms)?;
+        if let Some(failed) = self.failed.write().remove(partition) {
+            self.rename_failed(partition, &failed, FolderKind::Stray, now_ms)?;
+            return Ok(true);
+        }
+        let Some(replica) = self.replicas.write().remove(partition) else { return Ok(false) };
+        self.on(&replica.directory, replica.log.close(true))?;
+        self.rename(partition, &replica, FolderKind::Stray, now_ms)?;
+        self.on(&replica.directory, replica.log.sync_names())?;
+        Ok(true)
+    }
+
+    fn rename_failed(
+        &self,
+        partition: &TopicPartition,
+        failed: &FailedReplica,
+        kind: FolderKind,
+        now_ms: i64,
+    ) -> Result<(), StorageError> {
+        let to = failed.directory.path().join(folder_name(partition, kind, self.unique(now_ms)));
+        let renamed = self.disk.rename(&failed.path, &to);
+        self.on(&failed.directory, renamed.map_err(|e| StorageError::new("rename", &failed.path, e)))
+    }
+
     fn retire(&self, partition: &TopicPartition, replica: &Replica, now_ms: i64) -> Result<(), StorageError> {
-        let name = folder_name(partition, FolderKind::Deleted, self.unique(now_ms));
-        replica.log.end_appends();
-        replica.directory.replica_count().fetch_sub(1, Ordering::Relaxed);
-        self.on(&replica.directory, replica.log.rename(&replica.directory.path().join(name)))?;
+        self.rename(partition, replica, FolderKind::Deleted, now_ms)?;
         let due_ms = now_ms.saturating_add(replica.log.config().file_delete_delay_ms);
         self.deleted.lock().push((due_ms, Arc::clone(&replica.log)));
         Ok(())
+    }
+
+    /// Ends appends to a replica and gives its folder the name of another kind.
+    fn rename(
+        &self,
+        partition: &TopicPartition,
+        replica: &Replica,
+        kind: FolderKind,
+        now_ms: i64,
+    ) -> Result<(), StorageError> {
+        let name = folder_name(partition, kind, self.unique(now_ms));
+        replica.log.end_appends();
+        replica.directory.replica_count().fetch_sub(1, Ordering::Relaxed);
+        self.on(&replica.directory, replica.log.rename(&replica.directory.path().join(name)))
     }
 
     /// Removes folders and segments whose deletion is due. Takes as long as the file system needs for it.
@@ -311,9 +440,9 @@ impl LogDirs {
 }
 
 /// All formatted directories belong to one node of one cluster, and each is itself.
-fn check_same_node(directories: &[Arc<LogDirectory>]) -> Result<(), DirsError> {
+fn check_same_node<'d>(directories: impl Iterator<Item = &'d Arc<LogDirectory>>) -> Result<(), DirsError> {
     let formatted: Vec<_> =
-        directories.iter().filter_map(|directory| Some((directory.path(), directory.meta()?))).collect();
+        directories.filter_map(|directory| Some((directory.path(), directory.meta()?))).collect();
     let mismatch = |path: &Path, what| Err(DirsError::Mismatch { path: path.to_owned(), what });
     for (number, (path, meta)) in formatted.iter().enumerate() {
         for (other_path, other) in &formatted[..number] {

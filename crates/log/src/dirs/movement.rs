@@ -6,7 +6,7 @@ use std::sync::Arc;
 use klamm_protocol::Uuid;
 use thiserror::Error;
 
-use super::{LogDirs, Replica};
+use super::{CreateError, LogDirs, Replica};
 use crate::disk;
 use crate::error::StorageError;
 use crate::log::{AppendError, Log, ReadError};
@@ -24,6 +24,9 @@ pub enum MoveError {
     /// No such directory, or it is offline (LOG_DIR_NOT_FOUND, KAFKA_STORAGE_ERROR).
     #[error("there is no usable log directory with this id")]
     NoDirectory,
+    /// The new folder could not be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
     /// The disk refused.
     #[error(transparent)]
     Storage(#[from] StorageError),

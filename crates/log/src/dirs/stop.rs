@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{LogDirectory, LogDirs, Replica};
 use crate::checkpoint::OffsetCheckpoint;
-use crate::error::StorageError;
+use crate::error::{SYNC, StorageError};
 use crate::log::Log;
 use crate::names::TopicPartition;
 
@@ -17,8 +17,7 @@ impl LogDirs {
     /// Writes the recovery points and log starts, so that recovery after a crash need not begin at the beginning.
     pub fn checkpoint_offsets(&self) -> Result<(), StorageError> {
         for directory in self.online() {
-            let replicas = self.replicas_in(directory);
-            self.on(directory, self.write_checkpoints(directory, &replicas, &[]))?;
+            self.on(directory, self.write_checkpoints(directory))?;
         }
         Ok(())
     }
@@ -32,17 +31,12 @@ impl LogDirs {
         Ok(())
     }
 
-    /// Closes all logs, of which `separate` are those that were opened separately, and marks the stop as clean in every
-    /// directory where all went well. Only then is nothing verified on the next start.
-    pub fn close(
-        &self,
-        separate: &[(TopicPartition, Arc<Log>)],
-        broker_epoch: i64,
-        threads: usize,
-    ) -> Result<(), StorageError> {
+    /// Closes all logs, those that were opened separately too, and marks the stop as clean in every directory where all went
+    /// well. Only then is nothing verified on the next start.
+    pub fn close(&self, broker_epoch: i64, threads: usize) -> Result<(), StorageError> {
         let mut result = Ok(());
         for directory in self.online() {
-            let closed = self.close_directory(directory, separate, broker_epoch, threads);
+            let closed = self.close_directory(directory, broker_epoch, threads);
             result = result.and(self.on(directory, closed));
             directory.unlock();
         }
@@ -52,58 +46,47 @@ impl LogDirs {
     fn close_directory(
         &self,
         directory: &Arc<LogDirectory>,
-        separate: &[(TopicPartition, Arc<Log>)],
         broker_epoch: i64,
         threads: usize,
     ) -> Result<(), StorageError> {
-        let replicas = self.replicas_in(directory);
         let futures = self.futures.read();
         let futures = futures.values().filter(|future| Arc::ptr_eq(&future.directory, directory));
-        let here: Vec<_> =
-            separate.iter().filter(|(_, log)| log.dir().starts_with(directory.path())).cloned().collect();
-        let logs: Vec<Arc<Log>> = replicas
-            .iter()
-            .map(|(_, replica)| Arc::clone(&replica.log))
+        let logs: Vec<Arc<Log>> = self
+            .logs_in(directory)
+            .into_iter()
+            .map(|(_, log)| log)
             .chain(futures.map(|future| Arc::clone(&future.log)))
-            .chain(here.iter().map(|(_, log)| Arc::clone(log)))
             .collect();
         let changed = logs.iter().filter(|log| log.is_changed()).count();
         let each = changed < CHANGED_LOGS_FOR_VOLUME_SYNC;
         close_all(&logs, each, threads)?;
         if !each {
             let path = directory.path();
-            self.disk.sync_volume(path).map_err(|e| StorageError::new("sync", path, e))?;
+            self.disk.sync_volume(path).map_err(|e| StorageError::new(SYNC, path, e))?;
         }
-        self.write_checkpoints(directory, &replicas, &here)?;
-        let high_watermarks = offsets(&replicas, Log::high_watermark);
+        self.write_checkpoints(directory)?;
+        let high_watermarks = offsets(&self.replicas_in(directory), Log::high_watermark);
         directory.write_high_watermarks(&*self.disk, &high_watermarks)?;
         directory.end(&*self.disk, broker_epoch)
     }
 
-    fn write_checkpoints(
-        &self,
-        directory: &LogDirectory,
-        replicas: &[(TopicPartition, Replica)],
-        separate: &[(TopicPartition, Arc<Log>)],
-    ) -> Result<(), StorageError> {
-        let mut recovery_points = offsets(replicas, Log::recovery_point);
-        recovery_points.extend(separate.iter().map(|(name, log)| (name.clone(), log.recovery_point())));
+    fn write_checkpoints(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
+        let logs = self.logs_in(directory);
+        let recovery_points = logs.iter().map(|(name, log)| (name.clone(), log.recovery_point())).collect();
         directory.write_recovery_points(&*self.disk, &recovery_points)?;
         // A log that begins with its first segment needs no entry.
-        let mut log_starts = offsets(replicas, Log::log_start_offset);
-        log_starts.extend(separate.iter().map(|(name, log)| (name.clone(), log.log_start_offset())));
-        let first_base = |log: &Log| log.segment_base_offsets()[0];
-        for (partition, replica) in replicas {
-            if log_starts.get(partition) == Some(&first_base(&replica.log)) {
-                log_starts.remove(partition);
-            }
-        }
-        for (partition, log) in separate {
-            if log_starts.get(partition) == Some(&first_base(log)) {
-                log_starts.remove(partition);
-            }
-        }
+        let begins_later = |log: &Log| log.log_start_offset() != log.segment_base_offsets()[0];
+        let log_starts = logs.iter().filter(|(_, log)| begins_later(log));
+        let log_starts = log_starts.map(|(name, log)| (name.clone(), log.log_start_offset())).collect();
         directory.write_log_starts(&*self.disk, &log_starts)
+    }
+
+    /// The current logs in a directory, with those that were opened separately.
+    fn logs_in(&self, directory: &Arc<LogDirectory>) -> Vec<(TopicPartition, Arc<Log>)> {
+        let replicas = self.replicas_in(directory).into_iter().map(|(name, replica)| (name, replica.log));
+        let separate = self.separate.read();
+        let separate = separate.iter().filter(|(_, separate)| Arc::ptr_eq(&separate.directory, directory));
+        replicas.chain(separate.map(|(name, separate)| (name.clone(), Arc::clone(&separate.log)))).collect()
     }
 
     fn replicas_in(&self, directory: &Arc<LogDirectory>) -> Vec<(TopicPartition, Replica)> {

@@ -34,6 +34,8 @@ pub struct LogOpening {
     pub recovery_point: i64,
     /// Whether the last stop was clean, so that nothing needs to be verified.
     pub was_clean: bool,
+    /// Whether offsets that are missing between segments are known to be lost ones: the log was never compacted.
+    pub is_contiguous: bool,
     /// The time.
     pub now_ms: i64,
 }

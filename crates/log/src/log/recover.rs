@@ -1,4 +1,9 @@
 //! Making a folder's files agree: which segments there are, where the log ends, and what producers are known.
+//!
+//! A power loss may take the end of a segment that was not flushed and leave the next one. Only where a log is known never to
+//! have been compacted (the metadata log) is such a hole between segments a reason to cut: applying what is behind it would be
+//! wrong. In a partition's log a hole may be what compaction left, by this topic's settings or by earlier ones, and
+//! nothing in the files tells; cutting there would destroy flushed records. So those behind the hole are kept, as Kafka does.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -123,12 +128,11 @@ impl Recovery<'_> {
         Ok(states)
     }
 
-    /// Whether records are missing between segments that were not flushed: a power loss may take the end of one and leave
-    /// the next. Only compaction leaves such holes on purpose.
+    /// Whether records are missing between segments that were not flushed, and not by compaction.
     fn hole(&self, before: &[Arc<Segment>], segment: &Segment) -> Option<String> {
         let (expected, _) = before.last()?.end();
         let base_offset = segment.base_offset();
-        (!self.opening.config.compact && expected < base_offset)
+        (self.opening.is_contiguous && expected < base_offset)
             .then(|| format!("offsets {expected} to {} are missing", base_offset - 1))
     }
 

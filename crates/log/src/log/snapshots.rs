@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::bounds::SNAPSHOT_BYTES_MAX;
 use crate::disk::{self, Access};
-use crate::error::StorageError;
+use crate::error::{SYNC, StorageError};
 use crate::files::Home;
 use crate::names::{FileKind, file_name};
 use crate::producers::{ProducerState, ProducerStates, read_snapshot, snapshot};
@@ -89,7 +89,7 @@ pub(super) fn read(home: &Home, offset: i64) -> Result<Vec<ProducerState>, Stora
 
 pub(super) fn sync(home: &Home, offset: i64) -> Result<(), StorageError> {
     let path = path(home, offset);
-    match home.on("sync", &path, |disk| disk.open(&path, Access::Write)?.sync_data()) {
+    match home.on(SYNC, &path, |disk| disk.open(&path, Access::Write)?.sync_data()) {
         Err(e) if e.is_not_found() => Ok(()),
         other => other,
     }

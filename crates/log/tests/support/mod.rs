@@ -27,6 +27,7 @@ pub(crate) fn opening(dir: impl Into<PathBuf>) -> LogOpening {
         log_start_offset: 0,
         recovery_point: 0,
         was_clean: true,
+        is_contiguous: true,
         now_ms: 0,
     }
 }
