@@ -1,9 +1,9 @@
 //! Dynamic settings: altered as a whole or one by one, always checked as they would be afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType};
+use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType, ConfigsImage};
 use klamm_metadata::{MetadataRecord, Topic};
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
@@ -15,6 +15,7 @@ use klamm_protocol::messages::{
 };
 
 use crate::refusal::{Refusal, error_fields};
+use crate::repeated::repeated;
 use crate::state::{Controller, Decision};
 
 const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
@@ -25,11 +26,13 @@ const VALUE_LEN_MAX: usize = i16::MAX as usize;
 
 /// The rules of settings that the controller does not know itself: what is valid, what is a list, what holds where nothing is set.
 pub trait ConfigRules: Send + Sync {
-    /// Checks everything that would be set for the resource; the message says what is wrong.
+    /// Checks changes to what is `stored` for the resource; the message says what is wrong. Names that are stored and do not change are not
+    /// in the way, even if nobody knows them any more.
     fn validate(
         &self,
+        stored: &ConfigsImage,
         resource: &ConfigResource,
-        settings: &BTreeMap<Arc<str>, Arc<str>>,
+        changes: &ConfigChanges,
     ) -> Result<(), String>;
 
     /// Whether the setting is a list, so that entries can be appended and subtracted.
@@ -62,9 +65,10 @@ pub struct EffectiveConfig {
     pub is_sensitive: bool,
 }
 
-type Records = Vec<MetadataRecord<'static>>;
 /// Settings by name: a value, or none to remove it.
-type Changes = BTreeMap<Arc<str>, Option<Arc<str>>>;
+pub type ConfigChanges = BTreeMap<Arc<str>, Option<Arc<str>>>;
+
+type Records = Vec<MetadataRecord<'static>>;
 
 /// What IncrementalAlterConfigs does to a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,20 +88,15 @@ impl Controller {
     ) -> Decision<AlterConfigsResponse<'static>> {
         let mut records = Vec::new();
         let mut response = AlterConfigsResponse::default();
-        for (index, wanted) in request.resources.iter().enumerate() {
+        let ambiguous = repeated(request.resources.iter().map(|it| (it.resource_type, &*it.resource_name)));
+        for wanted in &request.resources {
             let resource = resource(wanted.resource_type, &wanted.resource_name);
-            let same =
-                |other: &&klamm_protocol::messages::alter_configs_request::AlterConfigsResource<'_>| {
-                    other.resource_type == wanted.resource_type && other.resource_name == wanted.resource_name
-                };
-            let result = match request.resources[..index].iter().find(same) {
-                Some(_) => Err(twice(&resource)),
-                None => {
-                    let settings = wanted.configs.iter();
-                    let settings: Vec<_> =
-                        settings.map(|config| (config.name.as_ref(), config.value.as_deref())).collect();
-                    self.replace_configs(&resource, &settings, forwarded)
-                }
+            let settings = wanted.configs.iter();
+            let settings: Vec<_> =
+                settings.map(|config| (config.name.as_ref(), config.value.as_deref())).collect();
+            let result = match ambiguous.contains(&(wanted.resource_type, &*wanted.resource_name)) {
+                true => Err(twice(&resource)),
+                false => self.replace_configs(&resource, &settings, forwarded),
             };
             let (error_code, error_message) = error_fields(&result);
             records.extend(result.unwrap_or_default());
@@ -119,14 +118,12 @@ impl Controller {
     ) -> Decision<IncrementalAlterConfigsResponse<'static>> {
         let mut records = Vec::new();
         let mut response = IncrementalAlterConfigsResponse::default();
-        for (index, wanted) in request.resources.iter().enumerate() {
+        let ambiguous = repeated(request.resources.iter().map(|it| (it.resource_type, &*it.resource_name)));
+        for wanted in &request.resources {
             let resource = resource(wanted.resource_type, &wanted.resource_name);
-            let same = |other: &&klamm_protocol::messages::incremental_alter_configs_request::AlterConfigsResource<'_>| {
-                other.resource_type == wanted.resource_type && other.resource_name == wanted.resource_name
-            };
-            let result = match request.resources[..index].iter().find(same) {
-                Some(_) => Err(twice(&resource)),
-                None => self.change_configs(&resource, &wanted.configs, forwarded),
+            let result = match ambiguous.contains(&(wanted.resource_type, &*wanted.resource_name)) {
+                true => Err(twice(&resource)),
+                false => self.change_configs(&resource, &wanted.configs, forwarded),
             };
             let (error_code, error_message) = error_fields(&result);
             records.extend(result.unwrap_or_default());
@@ -154,10 +151,12 @@ impl Controller {
         settings: &[(&str, Option<&str>)],
         forwarded: bool,
     ) -> Result<Records, Refusal> {
-        let mut changes: Changes =
+        let mut changes: ConfigChanges =
             self.configs_of(resource).keys().map(|name| (name.clone(), None)).collect();
+        check_names_differ(settings.iter().map(|(name, _)| *name))?;
         for &(name, value) in settings {
-            changes.insert(name.into(), value.map(Into::into));
+            let value = value.ok_or_else(|| needs_value(name))?;
+            changes.insert(name.into(), Some(value.into()));
         }
         self.check_exists(resource)?;
         self.config_records(resource, changes, forwarded)
@@ -169,13 +168,13 @@ impl Controller {
         configs: &[AlterableConfig<'_>],
         forwarded: bool,
     ) -> Result<Records, Refusal> {
-        let mut changes = Changes::new();
+        check_names_differ(configs.iter().map(|config| config.name.as_ref()))?;
+        if resource.kind == ConfigResourceType::BrokerLogger {
+            return self.check_logger_changes(&resource.name, configs).map(|()| Records::new());
+        }
+        let mut changes = ConfigChanges::new();
         for config in configs {
-            let name: Arc<str> = config.name.as_ref().into();
-            let value = self.changed_value(resource, config)?;
-            if changes.insert(name, value).is_some() {
-                return Err(invalid_request(format!("'{}' is altered twice in one request", config.name)));
-            }
+            changes.insert(config.name.as_ref().into(), self.changed_value(resource, config)?);
         }
         self.check_exists(resource)?;
         self.config_records(resource, changes, forwarded)
@@ -194,7 +193,7 @@ impl Controller {
             return Ok(None);
         }
         let value = config.value.as_deref();
-        let value = value.ok_or_else(|| invalid_request(format!("'{name}' needs a value")))?;
+        let value = value.ok_or_else(|| needs_value(name))?;
         if operation == Operation::Set {
             return Ok(Some(value.into()));
         }
@@ -204,15 +203,27 @@ impl Controller {
         }
         let current = self.image.configs.get(resource, name).map(|value| value.to_string());
         let current = current.or_else(|| self.rules.static_value(resource.kind, name)).unwrap_or_default();
-        let mut entries: Vec<&str> = current.split(',').filter(|entry| !entry.is_empty()).collect();
-        for entry in value.split(',') {
-            match operation {
-                Operation::Subtract => entries.retain(|kept| *kept != entry),
-                _ if entries.contains(&entry) => {}
-                _ => entries.push(entry),
-            }
+        Ok(Some(operation.on_list(&current, value).into()))
+    }
+
+    /// A node's loggers are its own: their levels are not in the log, and end with the process (KIP-412). Here they are fixed while
+    /// a node runs, so none can be changed.
+    fn check_logger_changes(&self, node: &str, configs: &[AlterableConfig<'_>]) -> Result<(), Refusal> {
+        let id = node.parse::<i32>().map_err(|_| invalid_request(format!("'{node}' is not a node id")))?;
+        if id != self.config.node_id {
+            let message = format!(
+                "loggers of node {id} are altered on that node; this is node {}",
+                self.config.node_id
+            );
+            return Err(invalid_request(message));
         }
-        Ok(Some(entries.join(",").into()))
+        let Some(config) = configs.first() else { return Ok(()) };
+        if !matches!(Operation::from_code(config.config_operation), Some(Operation::Set | Operation::Delete))
+        {
+            return Err(invalid_request("a logger's level can be set and deleted, nothing else".to_owned()));
+        }
+        let message = format!("node {id} has no logger '{}' whose level can change", config.name);
+        Err(Refusal::new(ErrorCode::INVALID_CONFIG, message))
     }
 
     /// Checks what the resource would be set to, and yields the records that change something. A broker's settings are written even where they
@@ -220,29 +231,20 @@ impl Controller {
     pub(crate) fn config_records(
         &self,
         resource: &ConfigResource,
-        changes: Changes,
+        mut changes: ConfigChanges,
         forwarded: bool,
     ) -> Result<Records, Refusal> {
         let current = self.configs_of(resource);
         let always = resource.kind == ConfigResourceType::Broker;
-        let differs = |name: &Arc<str>, value: &Option<Arc<str>>| current.get(name) != value.as_ref();
-        let mut settings: BTreeMap<_, _> =
-            current.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        let mut records = Vec::new();
-        for (name, value) in changes {
-            if !always && !differs(&name, &value) {
-                continue;
-            }
-            self.check_change(resource, &name, value.as_deref(), forwarded)?;
-            records.push(config_record(resource, &name, value.as_deref()));
-            match value {
-                Some(value) => _ = settings.insert(name, value),
-                None => _ = settings.remove(&name),
-            }
+        changes.retain(|name, value| always || current.get(name) != value.as_ref());
+        for (name, value) in &changes {
+            self.check_change(resource, name, value.as_deref(), forwarded)?;
         }
         let invalid = |message| Refusal::new(ErrorCode::INVALID_CONFIG, message);
-        self.rules.validate(resource, &settings).map_err(invalid)?;
-        Ok(records)
+        self.rules.validate(&self.image.configs, resource, &changes).map_err(invalid)?;
+        let record =
+            |(name, value): (&Arc<str>, &Option<Arc<str>>)| config_record(resource, name, value.as_deref());
+        Ok(changes.iter().map(record).collect())
     }
 
     /// What no table of settings knows: rules that depend on features and on who asks.
@@ -290,12 +292,12 @@ impl Controller {
         if !self.image.metadata_version().supports_cordoned_log_dirs() {
             return invalid("log directories can be cordoned from metadata.version 4.3-IV0 on");
         }
-        let paths = |text: &str| -> Vec<String> {
+        let paths = |text: &str| -> BTreeSet<String> {
             text.split(',').map(|path| path.trim().to_owned()).filter(|path| !path.is_empty()).collect()
         };
-        let current = self.image.configs.get(resource, CORDONED_LOG_DIRS).map(|value| paths(value));
-        let current = current.unwrap_or_default();
-        let adds = paths(value.unwrap_or_default()).iter().any(|path| !current.contains(path));
+        let current = self.image.configs.get(resource, CORDONED_LOG_DIRS);
+        let current = current.map(|value| paths(value)).unwrap_or_default();
+        let adds = !paths(value.unwrap_or_default()).is_subset(&current);
         if adds && !forwarded {
             return invalid("log directories are cordoned through their broker, not through a controller");
         }
@@ -377,6 +379,19 @@ impl Operation {
     fn from_code(code: i8) -> Option<Self> {
         [Self::Set, Self::Delete, Self::Append, Self::Subtract].get(usize::try_from(code).ok()?).copied()
     }
+
+    /// The list with these entries taken away, or with those added that it does not have.
+    fn on_list(self, list: &str, entries: &str) -> String {
+        let list = list.split(',').filter(|entry| !entry.is_empty());
+        let kept: Vec<&str> = if self == Self::Subtract {
+            let gone: BTreeSet<&str> = entries.split(',').collect();
+            list.filter(|entry| !gone.contains(entry)).collect()
+        } else {
+            let mut present: BTreeSet<&str> = list.clone().collect();
+            list.chain(entries.split(',').filter(|entry| present.insert(entry))).collect()
+        };
+        kept.join(",")
+    }
 }
 
 fn resource(kind: i8, name: &str) -> ConfigResource {
@@ -394,6 +409,17 @@ fn config_record(resource: &ConfigResource, name: &str, value: Option<&str>) -> 
 
 fn invalid_request(message: String) -> Refusal {
     Refusal::new(ErrorCode::INVALID_REQUEST, message)
+}
+
+fn needs_value(name: &str) -> Refusal {
+    invalid_request(format!("'{name}' needs a value"))
+}
+
+fn check_names_differ<'r>(names: impl Iterator<Item = &'r str>) -> Result<(), Refusal> {
+    match repeated(names).first() {
+        Some(name) => Err(invalid_request(format!("'{name}' is altered twice in one request"))),
+        None => Ok(()),
+    }
 }
 
 fn twice(resource: &ConfigResource) -> Refusal {

@@ -37,7 +37,7 @@ mod repeated;
 mod state;
 
 pub use activation::bootstrap_records;
-pub use configs::{ConfigRules, EffectiveConfig};
+pub use configs::{ConfigChanges, ConfigRules, EffectiveConfig};
 pub use refusal::Refusal;
 pub use state::{Controller, ControllerConfig, Decision, Step};
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use klamm_controller::{
-    ConfigRules, Controller, ControllerConfig, Decision, EffectiveConfig, Step, bootstrap_records,
+    ConfigChanges, ConfigRules, Controller, ControllerConfig, Decision, EffectiveConfig, Step,
+    bootstrap_records,
 };
-use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType};
+use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType, ConfigsImage};
 use klamm_metadata::features::supported_features;
 use klamm_metadata::log_batch::{BatchContents, decode_batch, encode_metadata_batch};
 use klamm_metadata::partition::Partition;
@@ -34,9 +35,9 @@ pub(crate) struct Cluster {
 struct Rules;
 
 impl ConfigRules for Rules {
-    fn validate(&self, _: &ConfigResource, settings: &BTreeMap<Arc<str>, Arc<str>>) -> Result<(), String> {
-        match settings.iter().find(|(name, _)| name.starts_with("bad")) {
-            Some((name, value)) => Err(format!("'{name}' cannot be '{value}'")),
+    fn validate(&self, _: &ConfigsImage, _: &ConfigResource, changes: &ConfigChanges) -> Result<(), String> {
+        match changes.iter().find(|(name, value)| name.starts_with("bad") && value.is_some()) {
+            Some((name, _)) => Err(format!("'{name}' cannot be set")),
             None => Ok(()),
         }
     }

@@ -82,7 +82,9 @@ fn resources_that_cannot_be_altered() {
         ((2, "nope"), E::UNKNOWN_TOPIC_OR_PARTITION),
         ((4, "7"), E::BROKER_ID_NOT_REGISTERED),
         ((4, "seven"), E::INVALID_REQUEST),
-        ((8, "1"), E::INVALID_REQUEST),
+        ((8, "1"), E::INVALID_CONFIG),
+        ((8, "2"), E::INVALID_REQUEST),
+        ((8, "one"), E::INVALID_REQUEST),
         ((0, "x"), E::INVALID_REQUEST),
         ((16, "subscription"), E::NONE),
         ((32, "group"), E::NONE),
@@ -94,6 +96,76 @@ fn resources_that_cannot_be_altered() {
     }
     let twice = alter(&mut cluster, TOPIC, &[("x", SET, Some("1")), ("x", DELETE, None)]);
     assert_eq!(twice.0, E::INVALID_REQUEST);
+}
+
+#[test]
+fn loggers_are_their_nodes_own() {
+    use ErrorCode as E;
+    let mut cluster = cluster();
+    let logger = "org.apache.kafka";
+    let cases: [(&[_], _); 6] = [
+        (&[], E::NONE),
+        (&[(logger, SET, Some("DEBUG"))], E::INVALID_CONFIG),
+        (&[(logger, DELETE, None)], E::INVALID_CONFIG),
+        (&[(logger, APPEND, Some("DEBUG"))], E::INVALID_REQUEST),
+        (&[(logger, 9, Some("DEBUG"))], E::INVALID_REQUEST),
+        (&[(logger, SET, Some("DEBUG")), (logger, DELETE, None)], E::INVALID_REQUEST),
+    ];
+    for (changes, code) in cases {
+        assert_eq!(alter(&mut cluster, (8, "1"), changes), (code, vec![]), "{changes:?}");
+    }
+}
+
+#[test]
+fn resources_given_twice_are_refused_each_time_and_stay() {
+    let mut cluster = cluster();
+    let incremental = |(resource_type, name): (i8, &'static str)| incremental::AlterConfigsResource {
+        resource_type,
+        resource_name: name.into(),
+        configs: vec![incremental::AlterableConfig {
+            name: "a".into(),
+            config_operation: SET,
+            value: Some("1".into()),
+        }],
+    };
+    let whole = |(resource_type, name): (i8, &'static str)| AlterConfigsResource {
+        resource_type,
+        resource_name: name.into(),
+        configs: vec![AlterableConfig { name: "a".into(), value: Some("1".into()) }],
+    };
+    let given = [TOPIC, BROKER, TOPIC];
+    let expected = [ErrorCode::INVALID_REQUEST, ErrorCode::NONE, ErrorCode::INVALID_REQUEST];
+    let request =
+        IncrementalAlterConfigsRequest { resources: given.map(incremental).into(), ..Default::default() };
+    let response = cluster.decide(|controller, _| controller.incremental_alter_configs(&request, true));
+    assert!(response.responses.iter().map(|result| result.error_code).eq(expected));
+    let request = AlterConfigsRequest { resources: given.map(whole).into(), ..Default::default() };
+    let response = cluster.decide(|controller, _| controller.alter_configs(&request, true));
+    assert!(response.responses.iter().map(|result| result.error_code).eq(expected));
+    let values = [TOPIC, BROKER].map(|resource| value(&cluster, resource, "a"));
+    assert_eq!(values.each_ref().map(Option::as_deref), [None, Some("1")]);
+}
+
+#[test]
+fn replacing_needs_every_name_once_and_with_a_value() {
+    let mut cluster = cluster();
+    let cases: [(&[(&'static str, Option<&'static str>)], _); 3] = [
+        (&[("a", Some("1")), ("b", Some("2")), ("a", Some("3"))], ErrorCode::INVALID_REQUEST),
+        (&[("a", None)], ErrorCode::INVALID_REQUEST),
+        (&[("a", Some("1")), ("b", Some("2"))], ErrorCode::NONE),
+    ];
+    for (settings, code) in cases {
+        let config = |&(name, value): &(&'static str, Option<&'static str>)| AlterableConfig {
+            name: name.into(),
+            value: value.map(Into::into),
+        };
+        let configs = settings.iter().map(config).collect();
+        let resource = AlterConfigsResource { resource_type: 2, resource_name: "t".into(), configs };
+        let request = AlterConfigsRequest { resources: vec![resource], ..Default::default() };
+        let response = cluster.decide(|controller, _| controller.alter_configs(&request, true));
+        assert_eq!(response.responses[0].error_code, code, "{settings:?}");
+        assert_eq!(value(&cluster, TOPIC, "a").is_some(), code == ErrorCode::NONE, "{settings:?}");
+    }
 }
 
 #[test]
