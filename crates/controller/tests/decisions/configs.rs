@@ -149,16 +149,15 @@ fn resources_given_twice_are_refused_each_time_and_stay() {
 #[test]
 fn replacing_needs_every_name_once_and_with_a_value() {
     let mut cluster = cluster();
-    let cases: [(&[(&'static str, Option<&'static str>)], _); 3] = [
+    type Setting = (&'static str, Option<&'static str>);
+    let cases: [(&[Setting], _); 3] = [
         (&[("a", Some("1")), ("b", Some("2")), ("a", Some("3"))], ErrorCode::INVALID_REQUEST),
         (&[("a", None)], ErrorCode::INVALID_REQUEST),
         (&[("a", Some("1")), ("b", Some("2"))], ErrorCode::NONE),
     ];
     for (settings, code) in cases {
-        let config = |&(name, value): &(&'static str, Option<&'static str>)| AlterableConfig {
-            name: name.into(),
-            value: value.map(Into::into),
-        };
+        let config =
+            |&(name, value): &Setting| AlterableConfig { name: name.into(), value: value.map(Into::into) };
         let configs = settings.iter().map(config).collect();
         let resource = AlterConfigsResource { resource_type: 2, resource_name: "t".into(), configs };
         let request = AlterConfigsRequest { resources: vec![resource], ..Default::default() };
