@@ -154,7 +154,7 @@ impl Accumulator {
         if count <= 0 {
             return;
         }
-        let seed = self.seed.wrapping_add(self.topics.len() as u64 * 0x9e37_79b9_7f4a_7c15);
+        let seed = self.seed.wrapping_add((self.topics.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let name: Arc<str> = Arc::from(topic);
         let entry = self.topics.entry(Arc::clone(&name)).or_insert_with(|| Topic {
             name,
@@ -172,9 +172,11 @@ impl Accumulator {
         self.identity = Some(identity);
     }
 
-    /// The topics records were sent to.
+    /// The topics records were sent to, by name.
     pub(crate) fn topics(&self) -> Vec<Arc<str>> {
-        self.topics.keys().cloned().collect()
+        let mut topics: Vec<_> = self.topics.keys().cloned().collect();
+        topics.sort_unstable();
+        topics
     }
 
     /// Puts a record into its partition's open batch.

@@ -284,3 +284,13 @@ fn a_sealed_batch_carries_its_numbers() {
     assert_eq!(restamped.header().producer_epoch, 1);
     assert_eq!(restamped.check_crc(), Ok(()));
 }
+
+#[test]
+fn takes_records_of_many_topics() {
+    let mut accumulator = accumulator(LIMITS);
+    for topic in ["b", "a", "c"] {
+        accumulator.set_partition_count(topic, 1);
+    }
+    let names: Vec<String> = accumulator.topics().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["a", "b", "c", "t"]);
+}
