@@ -1,7 +1,7 @@
 //! A consumer at the tail, while another reads data that is not in the page cache.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::fs::Advice;
@@ -41,6 +41,8 @@ fn run(stage: &Stage<'_>) -> Result<Figures> {
     let batch = PreparedBatch::new(BatchShape::filling(BATCH_BYTES, VALUE_BYTES));
     stage.with_topic(&node, 1, &[], |cold| {
         fill(&node, cold, &batch, stage.scale.cold_bytes)?;
+        // The writing that this causes is not to be measured.
+        drop_from_page_cache(&segments_folder(&node, cold))?;
         stage.with_topic(&node, 1, &[], |tail| measure(stage, &node, cold, tail, &batch))
     })
 }
@@ -68,7 +70,7 @@ fn measure(
 
 /// Reads the topic from the beginning, over and over, driving it out of the page cache before each time.
 fn read_cold(node: &Node, topic: &Topic, batch: &PreparedBatch, tally: &Tally) -> Result<()> {
-    let folder = node.data().join(format!("{}-0", topic.name));
+    let folder = segments_folder(node, topic);
     let mut fetcher = Fetcher::new(Connection::open(node.address())?, topic, READ);
     while !tally.is_stopped() {
         drop_from_page_cache(&folder)?;
@@ -83,6 +85,10 @@ fn read_cold(node: &Node, topic: &Topic, batch: &PreparedBatch, tally: &Tally) -
         }
     }
     Ok(())
+}
+
+fn segments_folder(node: &Node, topic: &Topic) -> PathBuf {
+    node.data().join(format!("{}-0", topic.name))
 }
 
 /// Writes the segments of a partition to the disk, and asks the kernel to forget them.

@@ -19,7 +19,8 @@ use crate::wire::PRODUCE_VERSION;
 
 const THREADS: usize = 2;
 const FRAME_BYTES_MAX: usize = 64 << 20;
-const READ_BYTES: usize = 256 << 10;
+/// How much is read at once, unless more of one frame is missing.
+const READ_BYTES: usize = 64 << 10;
 /// In a batch: where its CRC is, and where the bytes begin that it covers.
 const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
@@ -60,15 +61,18 @@ fn runtime() -> Result<Handle> {
 async fn serve_connection(mut stream: TcpStream, mut partitions: Partitions) -> Result<()> {
     let mut inbound = Vec::with_capacity(READ_BYTES);
     let mut answers = Writer::new();
-    while stream.read_buf(&mut inbound).await? > 0 {
+    let mut wanted = READ_BYTES;
+    while (&mut stream).take(wanted as u64).read_buf(&mut inbound).await? > 0 {
         let mut handled = 0;
         while let Some(request) = frame::complete(&inbound[handled..], FRAME_BYTES_MAX)? {
             produce(request, &mut partitions, &mut answers)?;
             handled += frame::PREFIX_LEN + request.len();
         }
         inbound.drain(..handled);
-        let missing = frame::size(&inbound, FRAME_BYTES_MAX)?.unwrap_or(0).saturating_sub(inbound.len());
-        inbound.reserve(READ_BYTES.max(missing + frame::PREFIX_LEN));
+        // Reading a large frame up to its end and no further, there is nothing to move when the next one begins.
+        let frame_len = frame::size(&inbound, FRAME_BYTES_MAX)?.map_or(0, |len| frame::PREFIX_LEN + len);
+        wanted = READ_BYTES.max(frame_len.saturating_sub(inbound.len()));
+        inbound.reserve(wanted);
         stream.write_all(answers.as_bytes()).await?;
         let mut emptied = answers.into_bytes();
         emptied.clear();
