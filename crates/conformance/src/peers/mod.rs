@@ -11,6 +11,7 @@ use std::process::Command;
 use crate::check::{Fault, Verdict};
 use crate::program::Output;
 
+mod go;
 mod jars;
 mod python;
 mod tool_server;
@@ -23,6 +24,7 @@ pub(crate) struct Peers {
     folder: PathBuf,
     kcat: OnceCell<Found>,
     python: OnceCell<Found>,
+    franz_go: OnceCell<Found>,
     broker_jars: OnceCell<Found>,
     tool_jars: OnceCell<Found>,
     tool_server: RefCell<Option<ToolServer>>,
@@ -41,6 +43,7 @@ impl Peers {
             folder,
             kcat: OnceCell::new(),
             python: OnceCell::new(),
+            franz_go: OnceCell::new(),
             broker_jars: OnceCell::new(),
             tool_jars: OnceCell::new(),
             tool_server: RefCell::new(None),
@@ -54,6 +57,11 @@ impl Peers {
     /// A Python that can import `confluent_kafka`.
     pub(crate) fn python(&self) -> Verdict<&Path> {
         found(self.python.get_or_init(|| python::fetch(&self.folder)))
+    }
+
+    /// The folder of franz-go's package `kgo`, its tests built.
+    pub(crate) fn franz_go(&self) -> Verdict<&Path> {
+        found(self.franz_go.get_or_init(|| go::fetch(&self.folder)))
     }
 
     /// Apache Kafka's broker and its storage tool.

@@ -8,7 +8,7 @@ const HEAD: &str = "\
 # Compatibility
 
 Foreign clients and tools, unmodified, against Klamm, and the same run against Apache Kafka beside it. Written by
-`cargo run -p klamm-conformance -- --full --beside-kafka --write-compatibility docs/compatibility.md`; `--list` says what
+`cargo run --release -p klamm-conformance -- --beside-kafka --write-compatibility docs/compatibility.md`; `--list` says what
 there is, and each check is a function in `crates/conformance/src/clients`.
 ";
 
