@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use klamm_log::LogDirs;
+
 use crate::broker::Broker;
 use crate::environment::Place;
 
@@ -16,7 +18,15 @@ struct Chore {
     name: &'static str,
     interval_ms: fn(&Broker) -> i64,
     first_delay_ms: fn(&Broker) -> i64,
-    work: fn(&Broker),
+    work: fn(&Premises),
+}
+
+/// What is looked after.
+#[derive(Clone)]
+struct Premises {
+    broker: Arc<Broker>,
+    /// Where the metadata log has a directory of its own.
+    metadata_dirs: Option<Arc<LogDirs>>,
 }
 
 const CHORES: &[Chore] = &[
@@ -48,26 +58,27 @@ const CHORES: &[Chore] = &[
 ];
 
 /// Starts all chores.
-pub(crate) fn start(broker: &Arc<Broker>) {
+pub(crate) fn start(broker: &Arc<Broker>, metadata_dirs: Option<Arc<LogDirs>>) {
     for chore in CHORES {
-        let broker = broker.clone();
-        broker.clone().environment().spawn(Place::Control, move || run(broker, chore));
+        let premises = Premises { broker: broker.clone(), metadata_dirs: metadata_dirs.clone() };
+        broker.environment().spawn(Place::Control, move || run(premises, chore));
     }
 }
 
-async fn run(broker: Arc<Broker>, chore: &'static Chore) {
+async fn run(premises: Premises, chore: &'static Chore) {
+    let broker = premises.broker.clone();
     let mut wait_ms = (chore.first_delay_ms)(&broker);
     loop {
         tokio::time::sleep(Duration::from_millis(wait_ms.max(1) as u64)).await;
-        let worker = broker.clone();
-        if broker.environment().blocking(move || (chore.work)(&worker)).await.is_err() {
+        let premises = premises.clone();
+        if broker.environment().blocking(move || (chore.work)(&premises)).await.is_err() {
             return tracing::debug!("no more {}: the broker is stopping", chore.name);
         }
         wait_ms = (chore.interval_ms)(&broker);
     }
 }
 
-fn delete_old_segments(broker: &Broker) {
+fn delete_old_segments(Premises { broker, .. }: &Premises) {
     let now_ms = broker.environment().clock.now_ms();
     for partition in broker.hosted().partitions() {
         match partition.log().delete_old_segments(now_ms) {
@@ -85,24 +96,27 @@ fn delete_old_segments(broker: &Broker) {
     }
 }
 
-fn checkpoint_offsets(broker: &Broker) {
+fn checkpoint_offsets(Premises { broker, metadata_dirs }: &Premises) {
     if let Err(error) = broker.log_dirs().checkpoint_offsets() {
         broker.note_storage_error(&error);
     }
+    if let Some(Err(error)) = metadata_dirs.as_ref().map(|dirs| dirs.checkpoint_offsets()) {
+        tracing::error!("{error}");
+    }
 }
 
-fn checkpoint_high_watermarks(broker: &Broker) {
+fn checkpoint_high_watermarks(Premises { broker, .. }: &Premises) {
     if let Err(error) = broker.log_dirs().checkpoint_high_watermarks() {
         broker.note_storage_error(&error);
     }
 }
 
-fn forget_producers(broker: &Broker) {
+fn forget_producers(Premises { broker, .. }: &Premises) {
     let now_ms = broker.environment().clock.now_ms();
     broker.hosted().partitions().for_each(|partition| partition.log().remove_expired_producers(now_ms));
 }
 
-fn sweep(broker: &Broker) {
+fn sweep(Premises { broker, .. }: &Premises) {
     let now_ms = broker.environment().clock.now_ms();
     if let Err(error) = broker.log_dirs().remove_deleted(now_ms) {
         broker.note_storage_error(&error);

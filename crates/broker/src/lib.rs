@@ -22,10 +22,12 @@ mod replica_move;
 mod replicas;
 mod request;
 mod server;
+mod storage;
 mod worker_threads;
 
 pub use controller::{DriverError, MetadataLogError};
 pub use listener::ListenError;
 pub use registration::RegistrationRefused;
 pub use server::{Server, StartError, start};
+pub use storage::DirectoryError;
 pub use worker_threads::WorkerThreads;

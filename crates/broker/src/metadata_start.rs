@@ -14,8 +14,10 @@ use klamm_quorum::{
     Output, Quorum, QuorumConfig, QuorumStart, ReplicaKey, VoterEndpoint, VoterNode, VoterSet,
 };
 
-use crate::controller::{DriverError, MetadataLog};
+use crate::controller::{DriverError, MetadataLog, MetadataLogError};
 use crate::environment::Environment;
+use crate::server::StartError;
+use crate::storage::{DirectoryError, metadata_name};
 
 /// The levels of `kraft.version` that this node supports.
 const KRAFT_VERSIONS: (i16, i16) = (0, 1);
@@ -50,7 +52,19 @@ pub(crate) fn format(
     };
     let snapshot = Snapshot::bootstrap(version, now_ms, quorum);
     let bytes = snapshot.encode(SnapshotId::BOOTSTRAP, now_ms, version)?;
+    remove_unfinished(disk, dir)?;
     Ok(crate::controller::format(disk, dir, &bytes)?)
+}
+
+/// Removes the snapshot of a formatting that did not come to its end: it names a voter that never was.
+fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), DriverError> {
+    let path = dir.join(metadata_name().to_string()).join(SnapshotId::BOOTSTRAP.to_string());
+    match disk.remove(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(MetadataLogError::File { path, source }.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads the folder and starts the quorum.
@@ -60,13 +74,14 @@ pub(crate) fn open(
     node: &NodeConfig,
     broker: &BrokerConfig,
     directory_id: Uuid,
-) -> Result<Metadata, DriverError> {
+) -> Result<Metadata, StartError> {
     let snapshots = log.snapshots()?;
     let bootstrap = match snapshots.first() {
         Some(&SnapshotId::BOOTSTRAP) => log.load_snapshot(SnapshotId::BOOTSTRAP)?.records,
         _ => Snapshot::bootstrap(MetadataVersion::LATEST, 0, QuorumRecords::default()).records,
     };
     let latest = snapshots.last().copied().unwrap_or(SnapshotId::BOOTSTRAP);
+    check_contiguous(log, latest)?;
     let (image, quorum_records) = load(log, &snapshots, latest)?;
     let batches = log.batches_from(latest.end_offset.max(log.log().log_start_offset()))?;
     let mut start = QuorumStart {
@@ -81,8 +96,13 @@ pub(crate) fn open(
         start.voters = VoterSet::from_record(record);
     }
     batches.iter().for_each(|batch| note_control_records(batch, &mut start));
+    let local = local_voter(node, directory_id);
+    if !start.voters.contains(local.key) {
+        let (path, node_id) = (log.log().dir(), node.node_id);
+        return Err(DirectoryError::NoVoter { path, node_id, directory_id }.into());
+    }
     let config = QuorumConfig {
-        local: local_voter(node, directory_id),
+        local,
         election_timeout_ms: i64::from(broker.controller_quorum_election_timeout_ms),
         election_backoff_ms_max: i64::from(broker.controller_quorum_election_backoff_max_ms),
         fetch_timeout_ms: i64::from(broker.controller_quorum_fetch_timeout_ms),
@@ -92,6 +112,16 @@ pub(crate) fn open(
     };
     let (quorum, outputs) = Quorum::open(config, start, environment.clock.now_ms());
     Ok(Metadata { quorum, outputs, image, batches, bootstrap })
+}
+
+/// Checks that no record is missing between the newest snapshot and the log.
+fn check_contiguous(log: &MetadataLog, latest: SnapshotId) -> Result<(), DirectoryError> {
+    let (log_start_offset, snapshot_end_offset) = (log.log().log_start_offset(), latest.end_offset);
+    if log_start_offset > snapshot_end_offset {
+        let path = log.log().dir();
+        return Err(DirectoryError::MetadataGap { path, log_start_offset, snapshot_end_offset });
+    }
+    Ok(())
 }
 
 /// The image of a snapshot. The formatting snapshot is no part of it: its records come again as the log's first.

@@ -14,9 +14,8 @@ use klamm_config::load::Loaded;
 use klamm_config::{BrokerConfig, Layers, NodeConfig};
 use klamm_controller::ControllerConfig;
 use klamm_coordinator::GroupSettings;
-use klamm_log::{DirsError, LoadReport, Loading, LogConfig, LogDirs, StorageError, TopicPartition};
+use klamm_log::{DirsError, LogDirectory, LogDirs, StorageError};
 use klamm_metadata::{MetadataImage, features};
-use klamm_protocol::Uuid;
 use klamm_replica::FetchSessions;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -30,12 +29,18 @@ use crate::controller::{
 use crate::environment::{Environment, ExecutorStopped, Place};
 use crate::groups::GroupCoordinator;
 use crate::housekeeping;
-use crate::limits::{CONTROLLED_SHUTDOWN_MS_MAX, ELECTIONS_PER_STEP_MAX, LOAD_THREADS_MAX, OPEN_FILES_MAX};
+use crate::limits::{CONTROLLED_SHUTDOWN_MS_MAX, ELECTIONS_PER_STEP_MAX};
 use crate::listener::{self, ConnectionCount, ListenerRole};
 use crate::metadata_start;
 use crate::metrics::{self, Metrics};
 use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replicas::Replicas;
+use crate::storage::{self, DirectoryError, Storage, log_threads, random_uuid};
+
+/// How often a start that waits for a controller says so.
+const CONTROLLER_WAIT_MS: u64 = 10_000;
+/// How often it is looked whether the directories are there that the broker needs.
+const DIRECTORY_CHECK_MS: u64 = 1000;
 
 /// A running broker.
 pub struct Server {
@@ -43,6 +48,7 @@ pub struct Server {
     addresses: Vec<(String, SocketAddr)>,
     metrics_address: Option<SocketAddr>,
     metadata_dirs: Option<Arc<LogDirs>>,
+    metadata_dir: Arc<LogDirectory>,
     ended: watch::Receiver<Option<String>>,
 }
 
@@ -71,19 +77,15 @@ pub enum StartError {
     /// A log directory cannot be written or read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The folder belongs to another node.
-    #[error("log directory {path} belongs to node {found}, but node.id is {expected}")]
-    OtherNode {
-        /// The directory.
-        path: String,
-        /// The node in its `meta.properties`.
-        found: i32,
-        /// The node of the settings.
-        expected: i32,
-    },
+    /// The log directories do not belong to this node, or not together.
+    #[error(transparent)]
+    Directories(#[from] DirectoryError),
     /// The metadata log cannot be used.
     #[error(transparent)]
     Metadata(#[from] DriverError),
+    /// The controller ended, and there is nobody to register with.
+    #[error("{0}")]
+    ControllerEnded(String),
     /// The controller refused this broker.
     #[error(transparent)]
     Registration(#[from] RegistrationRefused),
@@ -109,7 +111,7 @@ pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, S
     let metrics_socket = open_metrics_socket(&environment, &node, &config).await?;
     let opened = {
         let (environment, node, config) = (environment.clone(), node.clone(), config.clone());
-        environment.clone().blocking(move || open_storage(&environment, &node, &config)).await??
+        environment.clone().blocking(move || storage::open(&environment, &node, &config)).await??
     };
     Starting { layers, node, config, environment, sockets, metrics_socket, opened }.finish().await
 }
@@ -184,118 +186,6 @@ async fn bind_address(
     first.map_err(|source| StartError::Address { name: name.to_owned(), host: host.to_owned(), source })
 }
 
-/// The log directories, locked and formatted, and the metadata log, replayed.
-struct Storage {
-    dirs: Arc<LogDirs>,
-    metadata_dirs: Option<Arc<LogDirs>>,
-    cluster_id: String,
-    metadata_log: Arc<MetadataLog>,
-    metadata: metadata_start::Metadata,
-}
-
-fn open_storage(
-    environment: &Environment,
-    node: &NodeConfig,
-    config: &BrokerConfig,
-) -> Result<Storage, StartError> {
-    let now_ms = environment.clock.now_ms();
-    let dirs = Arc::new(LogDirs::open(environment.disk.clone(), &node.log_dirs, OPEN_FILES_MAX)?);
-    let metadata_dirs = match node.log_dirs.contains(&node.metadata_log_dir) {
-        true => None,
-        false => {
-            let path = std::slice::from_ref(&node.metadata_log_dir);
-            Some(Arc::new(LogDirs::open(environment.disk.clone(), path, OPEN_FILES_MAX)?))
-        }
-    };
-    let of_metadata = metadata_dirs.as_ref().unwrap_or(&dirs);
-    let cluster_id = identify(environment, node, &dirs, of_metadata, now_ms)?;
-    dirs.format(&cluster_id, node.node_id, || random_uuid(environment))?;
-    let metadata_dir = of_metadata.directories().iter().find(|dir| dir.path() == node.metadata_log_dir);
-    let metadata_dir = metadata_dir.ok_or(DirsError::None)?;
-    let metadata_name = TopicPartition::new("__cluster_metadata", 0);
-    let log_config = metadata_start::log_config(config);
-    let (log, report) = of_metadata.open_separately(metadata_dir, &metadata_name, log_config, now_ms)?;
-    if !report.is_empty() {
-        tracing::warn!("{metadata_name} was recovered: {report}");
-    }
-    let metadata_log = MetadataLog::new(environment.disk.clone(), log, now_ms)?;
-    let directory_id = metadata_dir.id().unwrap_or(Uuid::ZERO);
-    let metadata = metadata_start::open(environment, &metadata_log, node, config, directory_id)?;
-    load_partitions(&dirs, &metadata_name, config, now_ms)?;
-    let metadata_log = Arc::new(metadata_log);
-    Ok(Storage { dirs, metadata_dirs, cluster_id, metadata_log, metadata })
-}
-
-/// The cluster that the directories belong to; directories without one are the beginning of a new cluster.
-fn identify(
-    environment: &Environment,
-    node: &NodeConfig,
-    dirs: &LogDirs,
-    of_metadata: &LogDirs,
-    now_ms: i64,
-) -> Result<String, StartError> {
-    if let Some(meta) = of_metadata.meta_properties().or_else(|| dirs.meta_properties()) {
-        if meta.node_id != node.node_id {
-            let path = node.metadata_log_dir.display().to_string();
-            return Err(StartError::OtherNode { path, found: meta.node_id, expected: node.node_id });
-        }
-        return Ok(meta.cluster_id);
-    }
-    let cluster_id = random_uuid(environment).to_string();
-    let ids: Vec<_> = of_metadata.directories().iter().map(|_| random_uuid(environment)).collect();
-    // The voter in the snapshot is this node's metadata directory, so the snapshot must know the id that it will get. And the snapshot
-    // comes first: a folder counts as formatted once it has its meta.properties.
-    let of_metadata_dir =
-        of_metadata.directories().iter().position(|dir| dir.path() == node.metadata_log_dir);
-    let directory_id = ids[of_metadata_dir.ok_or(DirsError::None)?];
-    metadata_start::format(&*environment.disk, &node.metadata_log_dir, directory_id, node, now_ms)?;
-    let mut ids = ids.into_iter();
-    of_metadata
-        .format(&cluster_id, node.node_id, || ids.next().unwrap_or_else(|| random_uuid(environment)))?;
-    tracing::info!("formatted {} for a new cluster {cluster_id}", node.metadata_log_dir.display());
-    Ok(cluster_id)
-}
-
-/// A random id whose text does not begin with a dash, which command lines would take for an option.
-fn random_uuid(environment: &Environment) -> Uuid {
-    loop {
-        let versioned = environment.random.next_u128() & !(0xf << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62;
-        let id = Uuid(versioned.to_be_bytes());
-        if !id.to_string().starts_with('-') {
-            return id;
-        }
-    }
-}
-
-fn load_partitions(
-    dirs: &LogDirs,
-    metadata: &TopicPartition,
-    config: &BrokerConfig,
-    now_ms: i64,
-) -> Result<(), StorageError> {
-    let defaults = Arc::new(LogConfig::default());
-    let report = dirs.load(&Loading {
-        config_of: &|_| defaults.clone(),
-        except: metadata,
-        threads: log_threads(config, dirs),
-        now_ms,
-    })?;
-    let LoadReport { recovered, failed, .. } = report;
-    for (partition, report) in recovered {
-        tracing::warn!("{partition} was recovered: {report}");
-    }
-    for (partition, error) in failed {
-        tracing::error!("{partition} cannot be used: {error}");
-    }
-    Ok(())
-}
-
-/// How many threads open and close logs.
-fn log_threads(config: &BrokerConfig, dirs: &LogDirs) -> usize {
-    let wanted = config.num_recovery_threads_per_data_dir.max(1) as usize * dirs.directories().len();
-    wanted.min(LOAD_THREADS_MAX)
-}
-
 /// Everything that is open when the tasks begin.
 struct Starting {
     layers: Layers,
@@ -341,19 +231,22 @@ impl Starting {
             let asked = broker.clone();
             environment.spawn(Place::Control, move || metrics::serve(asked, socket));
         }
-        let ended = run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
+        let mut ended = run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
         let registration = Registration {
             incarnation_id: random_uuid(&environment),
             previous_broker_epoch: previous_epoch(&opened.dirs),
             ports: sockets.iter().map(|socket| (socket.name.clone(), socket.address.port())).collect(),
             node,
         };
-        registration.register(&broker).await?;
-        start_tasks(&broker);
+        if let Err(error) = register(&broker, &registration, &mut ended).await {
+            broker.stopping.send_replace(true);
+            return Err(error);
+        }
+        start_tasks(&broker, opened.metadata_dirs.clone());
         let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
         sockets.into_iter().for_each(|socket| accept(&broker, socket));
-        let metadata_dirs = opened.metadata_dirs;
-        Ok(Server { broker, addresses, metrics_address, metadata_dirs, ended })
+        let Storage { metadata_dirs, metadata_dir, .. } = opened;
+        Ok(Server { broker, addresses, metrics_address, metadata_dirs, metadata_dir, ended })
     }
 }
 
@@ -427,12 +320,38 @@ fn group_settings(config: &BrokerConfig) -> GroupSettings {
     }
 }
 
-fn start_tasks(broker: &Arc<Broker>) {
+/// Registers with the controller, as long as there is one. Says now and then that it still waits.
+async fn register(
+    broker: &Arc<Broker>,
+    registration: &Registration,
+    ended: &mut watch::Receiver<Option<String>>,
+) -> Result<(), StartError> {
+    let mut registered = std::pin::pin!(registration.register(broker));
+    loop {
+        tokio::select! {
+            registered = &mut registered => return Ok(registered?),
+            reason = end_of_controller(ended) => return Err(StartError::ControllerEnded(reason)),
+            () = tokio::time::sleep(Duration::from_millis(CONTROLLER_WAIT_MS)) => {
+                tracing::warn!("the start waits for an active controller");
+            }
+        }
+    }
+}
+
+/// Waits until the controller has ended, and says why.
+async fn end_of_controller(ended: &mut watch::Receiver<Option<String>>) -> String {
+    match ended.wait_for(Option::is_some).await {
+        Ok(reason) => reason.clone().unwrap_or_default(),
+        Err(_) => "the controller ended without a reason".to_owned(),
+    }
+}
+
+fn start_tasks(broker: &Arc<Broker>, metadata_dirs: Option<Arc<LogDirs>>) {
     let groups = broker.groups().clone();
     broker.environment().spawn(Place::Control, move || groups.run_timers());
     let alive = broker.clone();
     broker.environment().spawn(Place::Control, move || registration::keep_alive(alive));
-    housekeeping::start(broker);
+    housekeeping::start(broker, metadata_dirs);
 }
 
 fn accept(broker: &Arc<Broker>, socket: Socket) {
@@ -466,10 +385,26 @@ impl Server {
 
     /// Waits until the broker can no longer go on, and says why.
     pub async fn failed(&mut self) -> String {
-        match self.ended.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        loop {
+            let wait = tokio::time::sleep(Duration::from_millis(DIRECTORY_CHECK_MS));
+            tokio::select! {
+                reason = end_of_controller(&mut self.ended) => return reason,
+                () = wait => {}
+            }
+            if let Some(reason) = self.lost_directory() {
+                return reason;
+            }
         }
+    }
+
+    /// Why the broker cannot go on with the directories that are left, if that is so.
+    fn lost_directory(&self) -> Option<String> {
+        if let Some(error) = self.metadata_dir.error() {
+            return Some(format!("the directory of the metadata log is offline: {error}"));
+        }
+        let errors: Option<Vec<_>> =
+            self.broker.log_dirs().directories().iter().map(|directory| directory.error()).collect();
+        Some(format!("all log directories are offline: {}", errors?.first()?))
     }
 
     /// Stops in order: leaderships are handed over, connections end, logs are flushed and closed.

@@ -199,11 +199,21 @@ impl LogDirs {
         mut ids: impl FnMut() -> Uuid,
     ) -> Result<(), StorageError> {
         for directory in self.online().filter(|directory| directory.id().is_none()) {
-            let cluster_id = cluster_id.to_owned();
-            directory
-                .format(&*self.disk, MetaProperties { cluster_id, node_id, directory_id: Some(ids()) })?;
+            self.format_directory(directory, cluster_id, node_id, ids())?;
         }
         Ok(())
+    }
+
+    /// Formats one directory that is not formatted; `id` is random.
+    pub fn format_directory(
+        &self,
+        directory: &LogDirectory,
+        cluster_id: &str,
+        node_id: i32,
+        id: Uuid,
+    ) -> Result<(), StorageError> {
+        let cluster_id = cluster_id.to_owned();
+        directory.format(&*self.disk, MetaProperties { cluster_id, node_id, directory_id: Some(id) })
     }
 
     /// The partition's replica.

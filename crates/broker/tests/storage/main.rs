@@ -1,0 +1,4 @@
+//! Brokers and their log directories: what they start on, what they refuse, and what becomes of failing disks.
+
+mod node;
+mod starts;
