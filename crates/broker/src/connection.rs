@@ -74,7 +74,8 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Stream, peer: Peer, pool:
         })
         .await
     };
-    if matches!(closed, Closed::Stopping) {
+    // Requests before the one that ends the connection are answered, as they are where they come one at a time.
+    if matches!(closed, Closed::Stopping | Closed::Frame(_) | Closed::Request(_)) {
         connection.send_what_is_ready().await;
     }
     connection.report(&closed);
@@ -252,7 +253,7 @@ impl Connection {
         Poll::Pending
     }
 
-    /// On shutdown: the answers that are there leave, within a short time.
+    /// At the broker's end of a connection: the answers that are there leave, within a short time.
     async fn send_what_is_ready(&mut self) {
         let send = poll_fn(|cx| {
             if self.poll_answers(cx).is_err() {

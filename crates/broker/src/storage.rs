@@ -125,6 +125,7 @@ pub(crate) fn open(
     let metadata_log = MetadataLog::new(environment.disk.clone(), log, now_ms)?;
     let directory_id = metadata_dir.id().unwrap_or(Uuid::ZERO);
     let metadata = metadata_start::open(environment, &metadata_log, node, config, directory_id)?;
+    of_metadata.begin(&metadata_dir)?;
     load_partitions(&dirs, &name, config, now_ms)?;
     let metadata_log = Arc::new(metadata_log);
     Ok(Storage { dirs, metadata_dirs, metadata_dir, cluster_id, metadata_log, metadata })

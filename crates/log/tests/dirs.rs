@@ -368,8 +368,9 @@ fn a_replica_without_a_topic_is_set_aside_and_kept() {
     let dirs = formatted(&disk, &["/a"]);
     load(&dirs, 1);
     append(&create(&dirs, 0), "kept");
-    assert!(dirs.set_aside(&partition(0), 5).unwrap());
-    assert!(!dirs.set_aside(&partition(0), 5).unwrap());
+    assert!(!dirs.set_aside(&partition(0), None, 5).unwrap(), "that of a topic with an id is not meant");
+    assert!(dirs.set_aside(&partition(0), Some(Uuid::from_u128(7)), 5).unwrap());
+    assert!(!dirs.set_aside(&partition(0), Some(Uuid::from_u128(7)), 5).unwrap());
     create(&dirs, 0);
     dirs.close(1, 1).unwrap();
     drop(dirs);
@@ -382,7 +383,7 @@ fn a_replica_without_a_topic_is_set_aside_and_kept() {
     assert!(disk.metadata(&log_file).unwrap().size > 0);
 }
 
-/// The metadata log: its name is nobody else's, its directory is unclean while it is open, and checkpoints include it.
+/// The metadata log: its name is nobody else's, its directory is unclean from `begin` on, and checkpoints include it.
 #[test]
 fn a_log_that_is_opened_separately_is_looked_after() {
     let disk = SimulatedDisk::seeded(1);
@@ -391,9 +392,15 @@ fn a_log_that_is_opened_separately_is_looked_after() {
     drop(dirs);
     disk.restart(Crash::Process);
     let dirs = open(&disk, &["/a"]).unwrap();
-    assert!(dirs.directories()[0].was_clean());
     let config = Arc::new(LogConfig::default());
+    // A start that looks at it and goes no further.
+    dirs.open_separately(&dirs.directories()[0], &metadata(), config.clone(), 0).unwrap();
+    drop(dirs);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a"]).unwrap();
+    assert!(dirs.directories()[0].was_clean());
     let (meta, _) = dirs.open_separately(&dirs.directories()[0], &metadata(), config.clone(), 0).unwrap();
+    dirs.begin(&dirs.directories()[0]).unwrap();
     let created = dirs.create(&metadata(), None, None, config.clone(), 0);
     assert!(matches!(created, Err(CreateError::Reserved(_))), "{created:?}");
     meta.append_as_leader(&[batch(0, &["record"])], LeaderAppend::coordinator(0, 0)).unwrap();

@@ -51,6 +51,16 @@ pub enum MetadataLogError {
         /// What is wrong with the batch.
         source: BatchError,
     },
+    /// Between two batches some are missing, which no controller leaves out.
+    #[error("{}: the metadata log goes on at offset {found} behind offset {offset}", dir.display())]
+    Gap {
+        /// The log's folder.
+        dir: PathBuf,
+        /// Everything before it is intact.
+        offset: i64,
+        /// The first offset behind the gap.
+        found: i64,
+    },
     /// A batch's records are of newer software, or never were what a controller writes.
     #[error("{}: the metadata log cannot be read: {source}", dir.display())]
     Records {
@@ -142,6 +152,10 @@ impl MetadataLog {
                 let batch = intact.map_err(|source| self.damaged(next, source))?;
                 let batch = decode_batch(&batch)
                     .map_err(|source| MetadataLogError::Records { dir: self.dir.clone(), source })?;
+                if batch.base_offset > next {
+                    let (dir, found) = (self.dir.clone(), batch.base_offset);
+                    return Err(MetadataLogError::Gap { dir, offset: next, found });
+                }
                 next = batch.last_offset + 1;
                 if next > offset {
                     decoded.push(batch);

@@ -226,6 +226,11 @@ impl LogDirs {
         self.futures.read().get(partition).cloned()
     }
 
+    /// All replicas that are being filled to replace others.
+    pub fn futures(&self) -> Vec<(TopicPartition, Replica)> {
+        self.futures.read().iter().map(|(partition, future)| (partition.clone(), future.clone())).collect()
+    }
+
     /// All replicas, by partition.
     pub fn replicas(&self) -> Vec<(TopicPartition, Replica)> {
         self.replicas.read().iter().map(|(partition, replica)| (partition.clone(), replica.clone())).collect()
@@ -329,8 +334,9 @@ impl LogDirs {
     }
 
     /// Opens a log that the others have nothing to do with: the metadata log, which [`load`](Self::load) leaves out, and which
-    /// was never compacted. Its folder is made if it is missing. From now on a stop counts as unclean until
-    /// [`close`](Self::close), which closes this log as well; checkpoints include it.
+    /// was never compacted. Its folder is made if it is missing. [`close`](Self::close) closes this log as well; checkpoints
+    /// include it. Call [`begin`](Self::begin) before it is changed: until then a start that goes no further leaves the
+    /// clean stop before it as one, so that the next start does not recover what this one refused.
     pub fn open_separately(
         &self,
         directory: &Arc<LogDirectory>,
@@ -341,16 +347,23 @@ impl LogDirs {
         let dir = directory.path().join(partition.to_string());
         self.create_empty_folder(&dir)?;
         let offsets = directory.load_offsets(&*self.disk)?;
-        directory.begin(&*self.disk)?;
         let opening = offsets.opening(partition, dir, config, directory.was_clean(), now_ms);
         let opening = LogOpening { is_contiguous: true, ..opening };
         let (log, report) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
+        if !report.is_empty() {
+            self.begin(directory)?;
+        }
         log.folder_is_new();
         let log = Arc::new(log);
         let separate = Separate { log: Arc::clone(&log), directory: Arc::clone(directory) };
         self.reserved.write().insert(partition.clone());
         self.separate.write().insert(partition.clone(), separate);
         Ok((log, report))
+    }
+
+    /// From now on a stop of this directory counts as unclean until [`close`](Self::close).
+    pub fn begin(&self, directory: &LogDirectory) -> Result<(), StorageError> {
+        directory.begin(&*self.disk)
     }
 
     /// Takes a partition out and renames its folder, so that it is not found on the next start even if it is not removed
@@ -370,14 +383,22 @@ impl LogDirs {
     }
 
     /// Takes a partition that the metadata does not know out, and renames its folder to Kafka's `-stray` name, under which it is
-    /// never loaded and never removed. A copy of it that was on the move goes. Whether there was one.
-    pub fn set_aside(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
-        self.cancel_move(partition, now_ms)?;
-        if let Some(failed) = self.failed.write().remove(partition) {
+    /// never loaded and never removed. A copy of it that was on the move goes. Nothing is done, and `false` returned, where there is
+    /// none or it belongs to another topic than this.
+    pub fn set_aside(
+        &self,
+        partition: &TopicPartition,
+        topic_id: Option<Uuid>,
+        now_ms: i64,
+    ) -> Result<bool, StorageError> {
+        let failed = remove_if(&self.failed, partition, |failed| failed.topic_id == topic_id);
+        if let Some(failed) = failed {
             self.rename_failed(partition, &failed, FolderKind::Stray, now_ms)?;
             return Ok(true);
         }
-        let Some(replica) = self.replicas.write().remove(partition) else { return Ok(false) };
+        let replica = remove_if(&self.replicas, partition, |replica| replica.topic_id == topic_id);
+        let Some(replica) = replica else { return Ok(false) };
+        self.cancel_move(partition, now_ms)?;
         self.on(&replica.directory, replica.log.close(true))?;
         self.rename(partition, &replica, FolderKind::Stray, now_ms)?;
         self.on(&replica.directory, replica.log.sync_names())?;
@@ -447,6 +468,15 @@ impl LogDirs {
     fn unique(&self, now_ms: i64) -> u128 {
         u128::from(now_ms as u64) << 64 | u128::from(self.folders_made.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+fn remove_if<T>(
+    all: &RwLock<BTreeMap<TopicPartition, T>>,
+    partition: &TopicPartition,
+    is_meant: impl FnOnce(&T) -> bool,
+) -> Option<T> {
+    let mut all = all.write();
+    all.get(partition).is_some_and(is_meant).then(|| all.remove(partition))?
 }
 
 /// All formatted directories belong to one node of one cluster, and each is itself.
