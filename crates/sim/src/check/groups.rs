@@ -1,0 +1,240 @@
+//! What is known of groups, from what passes on the wire.
+
+use std::collections::BTreeMap;
+
+use klamm_client::TopicPartition;
+use klamm_protocol::messages::{
+    JoinGroupRequest, JoinGroupResponse, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+};
+use klamm_protocol::{ApiKey, Decode, Reader, Uuid};
+
+use crate::network::Call;
+use crate::trace::Trace;
+
+/// The model of all groups.
+#[derive(Default)]
+pub(super) struct Groups {
+    moment: u64,
+    /// By group: the newest generation that a member was told of, and when.
+    generations: BTreeMap<String, Generation>,
+    /// By group: who owns a partition in the newest generation with assignments.
+    owners: BTreeMap<String, (i32, BTreeMap<(String, i32), String>)>,
+    /// The largest offset whose commit was acknowledged, and when.
+    committed: BTreeMap<(String, String, i32), (i64, u64)>,
+    /// Topics by id, which newer requests name them by.
+    names: BTreeMap<Uuid, String>,
+    commits: u64,
+    assignments: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Generation {
+    id: i32,
+    since: u64,
+}
+
+impl Groups {
+    pub(super) fn tick(&mut self) -> u64 {
+        self.moment += 1;
+        self.moment
+    }
+
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.commits, self.assignments)
+    }
+
+    pub(super) fn forget_offsets(&mut self) {
+        self.committed.clear();
+    }
+
+    /// A restarted coordinator counts on from the last generation that was stored, and not all are.
+    pub(super) fn forget_generations(&mut self) {
+        self.generations.clear();
+        self.owners.clear();
+    }
+
+    pub(super) fn answered(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
+        self.tick();
+        match call.key {
+            ApiKey::JoinGroup => self.joined(call, response),
+            ApiKey::SyncGroup => self.synced(call, response, trace),
+            ApiKey::OffsetCommit => self.offsets_committed(call, response, trace),
+            ApiKey::OffsetFetch => self.offsets_fetched(call, response),
+            ApiKey::Metadata => {
+                self.learn_names(call, response);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn learn_names(&mut self, call: &Call, response: &[u8]) {
+        let topics = read::<MetadataResponse<'_>>(response, call).map(|response| response.topics);
+        for topic in topics.into_iter().flatten() {
+            if let Some(name) = topic.name.filter(|name| !name.is_empty()) {
+                self.names.insert(topic.topic_id, name.into_owned());
+            }
+        }
+    }
+
+    fn name(&self, name: &str, id: Uuid) -> String {
+        if name.is_empty() { self.names.get(&id).cloned().unwrap_or_default() } else { name.to_owned() }
+    }
+
+    fn joined(&mut self, call: &Call, response: &[u8]) -> Result<(), String> {
+        let (Some(request), Some(response)) = (
+            read::<JoinGroupRequest<'_>>(&call.request, call),
+            read::<JoinGroupResponse<'_>>(response, call),
+        ) else {
+            return Err("the answer to a JoinGroup is unreadable".to_owned());
+        };
+        if response.error_code.is_error() {
+            return Ok(());
+        }
+        let (since, id) = (self.moment, response.generation_id);
+        let known = self.generations.entry(request.group_id.to_string()).or_insert(Generation { id, since });
+        if id > known.id {
+            *known = Generation { id, since };
+        }
+        Ok(())
+    }
+
+    fn synced(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
+        let (Some(request), Some(response)) = (
+            read::<SyncGroupRequest<'_>>(&call.request, call),
+            read::<SyncGroupResponse<'_>>(response, call),
+        ) else {
+            return Err("the answer to a SyncGroup is unreadable".to_owned());
+        };
+        if response.error_code.is_error() {
+            return Ok(());
+        }
+        self.assignments += 1;
+        let (group, member) = (request.group_id.to_string(), request.member_id.to_string());
+        let (generation, owners) = self.owners.entry(group).or_default();
+        if request.generation_id < *generation {
+            return Ok(());
+        }
+        if request.generation_id > *generation {
+            (*generation, *owners) = (request.generation_id, BTreeMap::new());
+        }
+        let partitions = assigned(&response.assignment);
+        trace.note(format_args!("{} is {member}, in generation {generation} with {partitions:?}", call.client));
+        for partition in partitions {
+            let (topic, index) = partition.clone();
+            let before = owners.insert(partition, member.clone()).filter(|owner| *owner != member);
+            if let Some(owner) = before {
+                return Err(format!(
+                    "{topic}-{index} belongs to {owner} and to {member} in generation {generation}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn offsets_committed(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
+        let (Some(request), Some(response)) = (
+            read::<OffsetCommitRequest<'_>>(&call.request, call),
+            read::<OffsetCommitResponse<'_>>(response, call),
+        ) else {
+            return Err("the answer to an OffsetCommit is unreadable".to_owned());
+        };
+        let group = request.group_id.to_string();
+        let answers = response.topics.iter().flat_map(|topic| topic.partitions.iter());
+        let accepted: Vec<bool> = answers.map(|partition| !partition.error_code.is_error()).collect();
+        if accepted.iter().any(|accepted| *accepted) {
+            self.is_current(&group, &request, call.sent_at)?;
+        }
+        let who = (&call.client, request.generation_id_or_member_epoch, &request.member_id);
+        let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
+        for ((topic, partition), _) in asked.zip(accepted).filter(|(_, accepted)| *accepted) {
+            let key = (group.clone(), self.name(&topic.name, topic.topic_id), partition.partition_index);
+            let known = self.committed.entry(key).or_insert((-1, 0));
+            if partition.committed_offset >= known.0 {
+                *known = (partition.committed_offset, self.moment);
+            }
+            self.commits += 1;
+            let (name, offset) = (self.name(&topic.name, topic.topic_id), partition.committed_offset);
+            trace.detail(format_args!("{who:?} has committed {name}-{} {offset}", partition.partition_index));
+        }
+        Ok(())
+    }
+
+    /// A commit that was accepted was not of a generation that was over when it was sent.
+    fn is_current(&self, group: &str, request: &OffsetCommitRequest<'_>, sent_at: u64) -> Result<(), String> {
+        let stated = request.generation_id_or_member_epoch;
+        match self.generations.get(group) {
+            Some(known) if stated >= 0 && stated < known.id && known.since < sent_at => Err(format!(
+                "a commit of generation {stated} of {group} was accepted in generation {}",
+                known.id
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn offsets_fetched(&self, call: &Call, response: &[u8]) -> Result<(), String> {
+        let Some(response) = read::<OffsetFetchResponse<'_>>(response, call) else {
+            return Err("the answer to an OffsetFetch is unreadable".to_owned());
+        };
+        for group in response.groups.iter().filter(|group| !group.error_code.is_error()) {
+            for topic in &group.topics {
+                let fine = topic.partitions.iter().filter(|partition| !partition.error_code.is_error());
+                for partition in fine {
+                    let name = self.name(&topic.name, topic.topic_id);
+                    let key = (group.group_id.to_string(), name, partition.partition_index);
+                    let known = self.committed.get(&key).filter(|(_, since)| *since < call.sent_at);
+                    if let Some((floor, _)) = known.filter(|(floor, _)| partition.committed_offset < *floor) {
+                        let (group, topic, index) = key;
+                        let found = partition.committed_offset;
+                        return Err(format!(
+                            "{group} has committed {floor} of {topic}-{index}, and {found} is there"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn starts_at(
+        &self,
+        group: &str,
+        partition: &TopicPartition,
+        offset: i64,
+    ) -> Result<(), String> {
+        let key = (group.to_owned(), partition.topic.to_string(), partition.partition);
+        match self.committed.get(&key) {
+            Some((floor, _)) if offset < *floor => Err(format!("{floor} was committed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read<'a, T: Decode<'a>>(body: &'a [u8], call: &Call) -> Option<T> {
+    T::decode(&mut Reader::new(body), call.version).ok()
+}
+
+/// The partitions in a member's assignment: version, topics with partitions, user data.
+fn assigned(bytes: &[u8]) -> Vec<(String, i32)> {
+    parse_assignment(bytes).unwrap_or_default()
+}
+
+fn parse_assignment(bytes: &[u8]) -> Option<Vec<(String, i32)>> {
+    let mut rest = bytes.get(2..)?;
+    let mut take = |length: usize| {
+        let taken = rest.get(..length)?;
+        rest = &rest[length..];
+        Some(taken)
+    };
+    let number = |bytes: &[u8]| bytes.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+    let mut partitions = Vec::new();
+    for _ in 0..number(take(4)?) {
+        let length = number(take(2)?);
+        let topic = String::from_utf8(take(length)?.to_vec()).ok()?;
+        for _ in 0..number(take(4)?) {
+            partitions.push((topic.clone(), number(take(4)?) as i32));
+        }
+    }
+    Some(partitions)
+}

@@ -1,0 +1,137 @@
+//! What is known of one partition.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A record's identity: who sent it, and as which of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Stamp {
+    /// The producer.
+    pub(crate) producer: u32,
+    /// Counts its records, over all partitions.
+    pub(crate) sequence: u64,
+}
+
+impl Stamp {
+    /// The record's value: the stamp and some padding.
+    pub(crate) fn value(self, padding: usize) -> Vec<u8> {
+        let mut value = format!("{}/{}/", self.producer, self.sequence).into_bytes();
+        value.resize(value.len() + padding, b'.');
+        value
+    }
+
+    /// The stamp in a value.
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let mut parts = value.splitn(3, |byte| *byte == b'/').map(|part| std::str::from_utf8(part).ok());
+        Some(Self { producer: parts.next()??.parse().ok()?, sequence: parts.next()??.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.producer, self.sequence)
+    }
+}
+
+/// How far a reader is with a partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// In which era it began.
+    pub(crate) era: u32,
+    /// The offset that it must get next; none before it knows.
+    pub(crate) next: Option<i64>,
+}
+
+/// The model of a partition.
+#[derive(Default)]
+pub(super) struct Partition {
+    /// Everything that was ever sent here, and whether its producer is idempotent.
+    sent: BTreeMap<Stamp, bool>,
+    /// What the broker has said is here.
+    at: BTreeMap<i64, Stamp>,
+    /// Where the records of idempotent producers are.
+    places: BTreeMap<Stamp, i64>,
+    delete_requested: i64,
+    deleted: i64,
+}
+
+impl Partition {
+    pub(super) fn sent(&mut self, stamp: Stamp, is_idempotent: bool) {
+        self.sent.insert(stamp, is_idempotent);
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.at.clear();
+        self.places.clear();
+    }
+
+    pub(super) fn forget_deletions(&mut self) {
+        self.deleted = 0;
+    }
+
+    /// A record is at an offset.
+    pub(super) fn holds(&mut self, offset: i64, stamp: Stamp) -> Result<(), String> {
+        let Some(is_idempotent) = self.sent.get(&stamp).copied() else {
+            return Err("nobody sent it here".to_owned());
+        };
+        match self.at.insert(offset, stamp) {
+            Some(before) if before != stamp => return Err(format!("before, {before} was there")),
+            _ => {}
+        }
+        if is_idempotent { self.in_order(offset, stamp) } else { Ok(()) }
+    }
+
+    /// Idempotent producers' records are here once, in the order of sending.
+    fn in_order(&mut self, offset: i64, stamp: Stamp) -> Result<(), String> {
+        match self.places.insert(stamp, offset) {
+            Some(place) if place != offset && place.min(offset) >= self.delete_requested => {
+                return Err(format!("it is at {place} as well"));
+            }
+            _ => {}
+        }
+        let first = Stamp { sequence: 0, ..stamp };
+        let last = Stamp { sequence: u64::MAX, ..stamp };
+        let before = self.places.range(first..stamp).next_back();
+        let after = self.places.range(stamp..=last).nth(1);
+        match (before, after) {
+            (Some((other, at)), _) if *at > offset => Err(format!("{other}, sent before it, is at {at}")),
+            (_, Some((other, at))) if *at < offset => Err(format!("{other}, sent after it, is at {at}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A reader got a record.
+    pub(super) fn seen(&mut self, reading: &mut Reading, offset: i64, stamp: Stamp) -> Result<(), String> {
+        let expected = reading.next.replace(offset + 1);
+        if let Some(expected) = expected
+            && (offset < expected || offset > expected.max(self.delete_requested))
+        {
+            return Err(format!("{expected} was to come next"));
+        }
+        if offset < self.deleted && expected.is_none() {
+            return Err(format!("records below {} are deleted", self.deleted));
+        }
+        self.holds(offset, stamp)
+    }
+
+    /// Nothing that was said to be here is at or behind the end.
+    pub(super) fn complete_below(&self, end: i64) -> Result<(), String> {
+        match self.at.range(end.max(self.delete_requested)..).next() {
+            Some((offset, stamp)) => Err(format!("{stamp} at {offset} is lost")),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn delete_requested(&mut self, before: i64) {
+        self.delete_requested = self.delete_requested.max(before);
+    }
+
+    pub(super) fn deleted(&mut self, low: i64) {
+        self.deleted = self.deleted.max(low);
+    }
+
+    pub(super) fn some_offset(&self, random: u64) -> Option<i64> {
+        let readable: Vec<i64> = self.at.range(self.delete_requested..).map(|(offset, _)| *offset).collect();
+        readable.get((random % readable.len().max(1) as u64) as usize).copied()
+    }
+}

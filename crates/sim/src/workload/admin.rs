@@ -1,0 +1,97 @@
+//! Administration: topics come and go, settings change, records are deleted.
+
+use std::collections::BTreeMap;
+
+use klamm_client::{AlterConfig, ConfigChange, ConfigResource, Consumer, ConsumerConfig, NewTopic};
+
+use super::{PARTITIONS, TOPICS, Workload, common};
+
+/// The admin client of the workload. It is a consumer's, which keeps it alive.
+pub(crate) struct Admin {
+    admin: klamm_client::Admin,
+    _consumer: Consumer,
+}
+
+impl Admin {
+    /// A client of its own.
+    pub(crate) fn open(workload: &Workload) -> Option<Self> {
+        let name = workload.name("admin");
+        let settings = common(&name);
+        let config =
+            ConsumerConfig::from_properties(settings.iter().map(|(name, value)| (*name, value.as_str())));
+        let opened = config.and_then(|config| Consumer::with_network(config, workload.network(&name)));
+        let consumer = opened.map_err(|error| workload.trace.violation(error)).ok()?;
+        Some(Self { admin: consumer.admin(), _consumer: consumer })
+    }
+}
+
+/// Makes the topics that live as long as the run.
+///
+/// # Errors
+/// Why they were not made.
+pub(crate) async fn create_topics(workload: &Workload) -> Result<(), String> {
+    let admin = Admin::open(workload).ok_or("no client")?;
+    let segment_bytes = workload.dice.pick(&["2000", "10000", "1000000"]).to_string();
+    let index_bytes = workload.dice.pick(&["0", "300", "4096"]).to_string();
+    let configs = BTreeMap::from([
+        ("internal.segment.bytes".to_owned(), segment_bytes),
+        ("index.interval.bytes".to_owned(), index_bytes),
+        ("retention.ms".to_owned(), "-1".to_owned()),
+        ("file.delete.delay.ms".to_owned(), "1000".to_owned()),
+    ]);
+    let topic = |name: &&str| NewTopic {
+        partitions: Some(PARTITIONS),
+        configs: configs.clone(),
+        ..NewTopic::new(*name)
+    };
+    let topics: Vec<_> = TOPICS.iter().map(topic).collect();
+    let created = admin.admin.create_topics(&topics, false).await.map_err(|error| error.to_string())?;
+    created.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
+}
+
+/// Administers until the workload stops.
+pub(super) async fn run(workload: Workload) {
+    let Some(admin) = Admin::open(&workload) else { return };
+    while !workload.is_stopping() {
+        workload.pause(3000).await;
+        match workload.dice.below(3) {
+            0 => delete_records(&workload, &admin).await,
+            1 => alter_settings(&workload, &admin).await,
+            _ => come_and_go(&workload, &admin).await,
+        }
+    }
+}
+
+async fn delete_records(workload: &Workload, admin: &Admin) {
+    let partition = workload.some_partition();
+    let Some(before) = workload.checks.some_offset(&partition, workload.dice.next()) else { return };
+    let era = workload.checks.era();
+    workload.checks.delete_requested(&partition, before);
+    let deleted = admin.admin.delete_records(&BTreeMap::from([(partition.clone(), Some(before))])).await;
+    let low = deleted.ok().and_then(|outcomes| outcomes.into_iter().next()?.1.ok());
+    workload.trace.note(format_args!("records of {partition} below {before} are deleted: {low:?}"));
+    if let Some(low) = low {
+        workload.checks.deleted(&partition, low, era);
+    }
+}
+
+async fn alter_settings(workload: &Workload, admin: &Admin) {
+    let topic = *workload.dice.pick(&TOPICS);
+    let choices =
+        [("internal.segment.bytes", "3000"), ("index.interval.bytes", "1"), ("compression.type", "lz4")];
+    let (name, value) = *workload.dice.pick(&choices);
+    let change = AlterConfig { name: name.to_owned(), change: ConfigChange::Set(value.to_owned()) };
+    let altered = admin.admin.alter_configs(&[(ConfigResource::topic(topic), vec![change])], false).await;
+    workload.trace.note(format_args!("{topic} gets {name}={value}: {}", altered.is_ok()));
+}
+
+/// A topic that is made, and deleted a while later.
+async fn come_and_go(workload: &Workload, admin: &Admin) {
+    let name = workload.name("passing");
+    let created =
+        admin.admin.create_topics(&[NewTopic { partitions: Some(1), ..NewTopic::new(&name) }], false).await;
+    workload.trace.note(format_args!("{name} is made: {}", created.is_ok()));
+    workload.pause(1000).await;
+    let deleted = admin.admin.delete_topics([&name]).await;
+    workload.trace.note(format_args!("{name} is deleted: {}", deleted.is_ok()));
+}

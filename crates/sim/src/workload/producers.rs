@@ -1,0 +1,96 @@
+//! Producers: every acks mode, with and without idempotence, small and large batches, all codecs.
+
+use klamm_client::{Producer, ProducerConfig, ProducerRecord, TopicPartition};
+
+use super::{Workload, common};
+use crate::check::Stamp;
+use crate::clock::START_MS;
+
+/// Records that may wait for their acknowledgement.
+const UNACKNOWLEDGED_MAX: usize = 40;
+
+/// Produces until the workload stops.
+pub(super) async fn run(workload: Workload, index: u32) {
+    let acks = *workload.dice.pick(&["all", "all", "all", "1", "0"]);
+    let is_idempotent = acks == "all" && workload.dice.percent(80);
+    let name = workload.name("producer");
+    let Some(producer) = open(&workload, &name, acks, is_idempotent) else { return };
+    let mut waiting = Vec::new();
+    for sequence in 0.. {
+        if workload.is_stopping() {
+            break;
+        }
+        let partition = workload.some_partition();
+        let stamp = Stamp { producer: index, sequence };
+        waiting.extend(send(&workload, &producer, &name, &partition, stamp, is_idempotent).await);
+        waiting.retain(|task: &tokio::task::JoinHandle<()>| !task.is_finished());
+        if waiting.len() > UNACKNOWLEDGED_MAX {
+            let _ = waiting.remove(0).await;
+        }
+        if workload.dice.percent(40) {
+            workload.pause(150).await;
+        }
+    }
+    producer.close().await;
+    for task in waiting {
+        let _ = task.await;
+    }
+}
+
+fn open(workload: &Workload, name: &str, acks: &str, is_idempotent: bool) -> Option<Producer> {
+    let dice = &workload.dice;
+    let mut settings = common(name);
+    settings.extend([
+        ("acks", acks.to_owned()),
+        ("enable.idempotence", is_idempotent.to_string()),
+        ("delivery.timeout.ms", dice.pick(&["5000", "30000"]).to_string()),
+        ("max.block.ms", "5000".to_owned()),
+        ("linger.ms", dice.pick(&["0", "5", "30"]).to_string()),
+        ("batch.size", dice.pick(&["100", "2000", "16384"]).to_string()),
+        ("compression.type", dice.pick(&["none", "none", "lz4", "zstd", "gzip", "snappy"]).to_string()),
+    ]);
+    workload.trace.note(format_args!("{name} begins with acks={acks}, idempotence {is_idempotent}"));
+    let config =
+        ProducerConfig::from_properties(settings.iter().map(|(name, value)| (*name, value.as_str())));
+    let opened = config.and_then(|config| Producer::with_network(config, workload.network(name)));
+    opened.map_err(|error| workload.trace.violation(format_args!("{name}: {error}"))).ok()
+}
+
+/// Sends a record; the task ends when its fate is known.
+async fn send(
+    workload: &Workload,
+    producer: &Producer,
+    name: &str,
+    partition: &TopicPartition,
+    stamp: Stamp,
+    is_idempotent: bool,
+) -> Option<tokio::task::JoinHandle<()>> {
+    let era = workload.checks.era();
+    workload.checks.sent(partition, stamp, is_idempotent);
+    let value = stamp.value(workload.dice.below(400) as usize);
+    let timestamp_ms = START_MS + workload.trace.now_ms() as i64;
+    let record = ProducerRecord::new(&partition.topic)
+        .partition(partition.partition)
+        .value(&value)
+        .timestamp_ms(timestamp_ms);
+    let delivery = match producer.send(record).await {
+        Ok(delivery) => delivery,
+        Err(error) => {
+            workload.trace.note(format_args!("{name} cannot send {stamp}: {error}"));
+            return None;
+        }
+    };
+    let (workload, name, partition) = (workload.clone(), name.to_owned(), partition.clone());
+    Some(tokio::task::spawn_local(async move {
+        match delivery.await {
+            Ok(delivered) => {
+                let offset = delivered.offset.map_or("?".to_owned(), |offset| offset.to_string());
+                workload.trace.note(format_args!("{name} has {stamp} acknowledged at {partition} {offset}"));
+                if let Some(offset) = delivered.offset {
+                    workload.checks.acknowledged(&partition, stamp, offset, era);
+                }
+            }
+            Err(error) => workload.trace.note(format_args!("{name} gives up {stamp}: {error}")),
+        }
+    }))
+}
