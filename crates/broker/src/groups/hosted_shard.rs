@@ -1,6 +1,6 @@
 //! One shard with its partition, its lock and those who wait for its answers.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -26,7 +26,8 @@ pub(crate) struct HostedShard {
 
 struct State {
     shard: Shard,
-    waiting: HashMap<RequestId, oneshot::Sender<Response>>,
+    /// In order, so that those who wait are also let go in order.
+    waiting: BTreeMap<RequestId, oneshot::Sender<Response>>,
     next_request: u64,
     /// Topics deleted while the shard was loading: what is replayed may still have offsets in them.
     deleted_meanwhile: Vec<(Uuid, String)>,
@@ -44,7 +45,7 @@ impl HostedShard {
         shard.start_loading();
         let state = Mutex::new(State {
             shard,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             next_request: 0,
             deleted_meanwhile: Vec::new(),
             is_loading: true,
