@@ -32,6 +32,20 @@ def reconnecting(bootstrap, **settings):
     return base | {name.replace("_", "."): value for name, value in settings.items()}
 
 
+def bounds(consumer, partition, seconds=30):
+    """First offset and end; a broker that has just started may not lead its partitions yet."""
+    from confluent_kafka import KafkaException
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=seconds)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                fail(f"bounds of {partition}", error)
+            time.sleep(0.1)
+
+
 def consume_partitions(bootstrap, topic, partitions, each, idle_seconds=30):
     """Calls each(message) for all records there are; partition by partition in order, interleaved."""
     from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -39,7 +53,7 @@ def consume_partitions(bootstrap, topic, partitions, each, idle_seconds=30):
     consumer = Consumer(reconnecting(bootstrap, group_id="unused", enable_auto_commit=False) | {"enable.partition.eof": False})
     ends = {}
     for partition in range(partitions):
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=idle_seconds)
+        low, high = bounds(consumer, TopicPartition(topic, partition))
         if high > low:
             ends[partition] = high
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in ends])

@@ -8,7 +8,7 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ConfigSource, ResourceType
-from expectations import consume_partitions, reconnecting
+from expectations import bounds, consume_partitions, reconnecting
 
 bootstrap = sys.argv[1]
 admin = AdminClient(reconnecting(bootstrap))
@@ -56,10 +56,9 @@ def topics():
     for name in names:
         description = admin.describe_topics(TopicCollection([name]))[name].result(30)
         partitions = len(description.partitions)
-        bounds = [consumer.get_watermark_offsets(TopicPartition(name, p), timeout=30) for p in range(partitions)]
         found[name] = {
             "id": str(description.topic_id),
-            "bounds": bounds,
+            "bounds": [bounds(consumer, TopicPartition(name, p)) for p in range(partitions)],
             "records": records(name, partitions),
             "offsets at": offsets_at(name, partitions),
             "settings": settings(name),

@@ -63,8 +63,10 @@ fn delete(stage: &Stage<'_>) -> Verdict {
     expect_none(&stage.admin("TopicCommand", "--list")?, &[&topic])?;
     // A topic of the same name is another one, and empty.
     create(stage, &topic, 1)?;
+    // Producing waits for a broker that may learn of the topic after the controller.
+    produce(stage, &topic, "new\n")?;
     let ends = stage.admin("GetOffsetShell", &format!("--topic {topic}"))?;
-    expect_equal("end of the new topic", ends.trim(), &format!("{topic}:0:0"))
+    expect_equal("end of the new topic", ends.trim(), &format!("{topic}:0:1"))
 }
 
 /// Each is refused with Kafka's error.
