@@ -507,6 +507,8 @@ pub(super) enum FetchFailure {
 pub(super) fn fetch_failure(code: ErrorCode) -> FetchFailure {
     match code {
         ErrorCode::OFFSET_OUT_OF_RANGE => FetchFailure::OutOfRange,
+        // Retriable for a producer, who sends again; what is damaged in the log stays so.
+        ErrorCode::CORRUPT_MESSAGE => FetchFailure::Fatal,
         code if code.is_retriable() => {
             FetchFailure::Later { refresh: crate::cluster::asks_for_refresh(code) }
         }

@@ -117,3 +117,17 @@ fn out_of_range_starts_over() {
     assert!(positions.out_of_range(&t(0), version, 500));
     assert_eq!(positions.take_lookups(500)[0].spec, OffsetSpec::Timestamp(490));
 }
+
+#[test]
+fn a_fetch_error_is_for_the_application_where_asking_again_cannot_help() {
+    let table = [
+        (ErrorCode::OFFSET_OUT_OF_RANGE, FetchFailure::OutOfRange),
+        (ErrorCode::CORRUPT_MESSAGE, FetchFailure::Fatal),
+        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, FetchFailure::Fatal),
+        (ErrorCode::KAFKA_STORAGE_ERROR, FetchFailure::Later { refresh: true }),
+        (ErrorCode::UNKNOWN_SERVER_ERROR, FetchFailure::Later { refresh: false }),
+    ];
+    for (code, expected) in table {
+        assert_eq!(fetch_failure(code), expected, "{code}");
+    }
+}
