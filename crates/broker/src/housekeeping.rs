@@ -37,8 +37,8 @@ const CHORES: &[Chore] = &[
         work: delete_old_segments,
     },
     Chore {
-        name: "recovery point checkpoint",
-        interval_ms: |broker| i64::from(broker.config().log_flush_offset_checkpoint_interval_ms),
+        name: "checkpoint of recovery points and log starts",
+        interval_ms: checkpoint_interval_ms,
         first_delay_ms: |broker| broker.config().log_initial_task_delay_ms,
         work: checkpoint_offsets,
     },
@@ -76,6 +76,14 @@ async fn run(premises: Premises, chore: &'static Chore) {
         }
         wait_ms = (chore.interval_ms)(&broker);
     }
+}
+
+/// Recovery points and log starts are written together, as often as the more frequent of the two is wanted.
+fn checkpoint_interval_ms(broker: &Broker) -> i64 {
+    let config = broker.config();
+    let (recovery_points, log_starts) =
+        (config.log_flush_offset_checkpoint_interval_ms, config.log_flush_start_offset_checkpoint_interval_ms);
+    i64::from(recovery_points.min(log_starts))
 }
 
 fn delete_old_segments(Premises { broker, .. }: &Premises) {
