@@ -213,14 +213,21 @@ impl Connection {
 
     /// Polls what waits and queues the answers that are ready, up to the first that is not.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> Result<(), Closed> {
-        for answer in &mut self.unanswered {
+        for at in 0..self.unanswered.len() {
+            let answer = &mut self.unanswered[at];
             let (Answer::Waiting(waiting) | Answer::Holding(waiting)) = answer else { continue };
-            if let Poll::Ready(response) = waiting.as_mut().poll(cx) {
-                let response = response?;
-                self.is_held &= !matches!(answer, Answer::Holding(_));
-                self.ready_bytes += response.bytes.len();
-                *answer = Answer::Ready(response);
-            }
+            let Poll::Ready(response) = waiting.as_mut().poll(cx) else { continue };
+            let response = match response {
+                Ok(response) => response,
+                Err(fault) => {
+                    // Those before it may still be answered; it must not be asked again.
+                    self.unanswered.truncate(at);
+                    return Err(fault.into());
+                }
+            };
+            self.is_held &= !matches!(answer, Answer::Holding(_));
+            self.ready_bytes += response.bytes.len();
+            *answer = Answer::Ready(response);
         }
         let is_ready = |answer: &mut Answer| matches!(answer, Answer::Ready(_));
         while let Some(Answer::Ready(response)) = self.unanswered.pop_front_if(is_ready) {
