@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::disk::{self, Access, Disk};
-use klamm_log::{AppendError, LeaderAppend, Log, LogConfig, LogOpening, verify};
+use klamm_log::{AppendError, LeaderAppend, Log, LogConfig, LogOpening, OpenFiles, verify};
 use support::{
     DIR, batch, batch_of, marker, open_simulated, opening, simulated, sync_folders, transactional, values,
 };
@@ -244,6 +244,26 @@ fn holes_between_segments_cut_only_logs_that_were_never_compacted() {
         assert_eq!(log.log_end_offset() == end, !is_contiguous);
         log.check_invariants();
     }
+}
+
+/// After a clean stop nothing is torn: what cannot be read was damaged by the disk. A log that must be whole is not cut for it, and no byte
+/// of it is touched.
+#[test]
+fn damage_after_a_clean_stop_cuts_no_log_that_must_be_whole() {
+    let disk = simulated(1);
+    let end = written(&disk);
+    let last = file(&disk, ".log", 3);
+    let before = disk::read_file(&disk, Path::new(&last), 1 << 20).unwrap();
+    // The size of the last batch, which is what the end of the log is told from.
+    let at = before.len() - 173 + 8;
+    disk.corrupt(Path::new(&last), at as u64, &[0x7f, 0xff]).unwrap();
+    let opening = LogOpening { was_clean: true, recovery_point: end, is_contiguous: true, ..small(DIR) };
+    let refused = Log::open(Arc::new(disk.clone()), OpenFiles::new(100), opening);
+    assert!(refused.is_err_and(|error| error.is_damage()));
+    let after = disk::read_file(&disk, Path::new(&last), 1 << 20).unwrap();
+    assert!(
+        before.len() == after.len() && before[..at] == after[..at] && before[at + 2..] == after[at + 2..]
+    );
 }
 
 #[test]

@@ -69,6 +69,16 @@ pub enum MetadataLogError {
         /// Which record it is, and what is wrong with it.
         source: LogBatchError,
     },
+    /// A batch is damaged in a way that hides those behind it.
+    #[error("{}: nothing can be read from offset {offset} on, but the log ends at {end}: the disk has damaged it", dir.display())]
+    Unreadable {
+        /// The folder.
+        dir: PathBuf,
+        /// Where reading stops.
+        offset: i64,
+        /// Where the log ends.
+        end: i64,
+    },
     /// A snapshot is damaged.
     #[error("{}: {source}", path.display())]
     Snapshot {
@@ -162,7 +172,11 @@ impl MetadataLog {
                 }
             }
             if next == offset {
-                return Ok(decoded);
+                let end = self.log.log_end_offset();
+                return match offset < end {
+                    true => Err(MetadataLogError::Unreadable { dir: self.dir.clone(), offset, end }),
+                    false => Ok(decoded),
+                };
             }
             offset = next;
         }

@@ -91,7 +91,11 @@ impl Recovery<'_> {
                     segments.push(Arc::new(last));
                     return self.producers_at(segments, next_offset);
                 }
-                Err(e) if e.is_damage() => self.report.repairs.push(format!("{e}: the segment is verified")),
+                // A clean stop leaves nothing torn: this is a damaged disk. A log of which every record counts for those behind it must
+                // not go on without them.
+                Err(e) if e.is_damage() && !self.opening.is_contiguous => {
+                    self.report.repairs.push(format!("{e}: the segment is verified"))
+                }
                 Err(e) => return Err(e),
             }
         }
