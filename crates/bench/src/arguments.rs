@@ -94,11 +94,12 @@ impl Arguments {
         Plan {
             targets: klamm.into_iter().chain(self.against.iter().copied()).collect(),
             rounds: self.rounds(),
+            is_quick: self.quick,
             scale: if self.quick { Scale::quick() } else { Scale::full() },
         }
     }
 
-    pub(crate) fn rounds(&self) -> u32 {
+    fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { ROUNDS_QUICK } else { ROUNDS })
     }
 

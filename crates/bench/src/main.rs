@@ -70,7 +70,7 @@ fn write(arguments: &Arguments, machine: &Machine, results: &Results) -> Result<
             .map_err(Failure::doing(path.display().to_string()))?;
     }
     if let Some(path) = &arguments.write {
-        let page = table::page(results, machine, arguments.rounds());
+        let page = table::page(results, machine, &arguments.plan());
         fs::write(path, page).map_err(Failure::doing(path.display().to_string()))?;
     }
     Ok(())

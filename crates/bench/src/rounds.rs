@@ -12,6 +12,8 @@ use crate::target::{Launcher, Target};
 pub(crate) struct Plan {
     pub(crate) targets: Vec<Target>,
     pub(crate) rounds: u32,
+    /// Whether `scale` is that of a look in between.
+    pub(crate) is_quick: bool,
     pub(crate) scale: Scale,
 }
 

@@ -2,6 +2,7 @@
 
 use crate::machine::Machine;
 use crate::results::{Results, Row, Series};
+use crate::rounds::Plan;
 use crate::scenario::Goal;
 use crate::target::Target;
 
@@ -19,11 +20,13 @@ pub(crate) fn markdown(results: &Results) -> String {
 }
 
 /// The page of `docs/performance.md`.
-pub(crate) fn page(results: &Results, machine: &Machine, rounds: u32) -> String {
+pub(crate) fn page(results: &Results, machine: &Machine, plan: &Plan) -> String {
+    let Plan { rounds, is_quick, .. } = plan;
+    let length = if *is_quick { " short" } else { "" };
     let mut page = format!(
         "# Performance\n\n\
          Made by `cargo run --release -p klamm-bench -- --write docs/performance.md`: {machine}.\n\n\
-         Medians of {rounds} interleaved rounds, with the smallest and largest value in parentheses. CPU is the broker's \
+         Medians of {rounds}{length} interleaved rounds, with the smallest and largest value in parentheses. CPU is the broker's \
          own user and system time. Latencies count from when a request was due to leave. The floor is a broker that does \
          nothing but read frames, check CRCs and append to files, for fetches a loop of `sendfile`. Ratios are Klamm's \
          figure divided by the other; in parentheses what is aimed at. `*`: the driver used up its cores.\n\n{}\n",

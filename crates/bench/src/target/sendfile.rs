@@ -15,6 +15,8 @@ use rustix::net::SendFlags;
 use crate::failure::{Failure, Result};
 
 const REQUEST_BYTES_MAX: usize = 64 << 10;
+/// Connections do not read the same pages as long as there are no more of them: partitions have pages of their own too.
+const PARTS: u64 = 4;
 
 /// This program as a `sendfile` loop over a file.
 pub(super) fn command(address: SocketAddr, file: &Path) -> Result<Command> {
@@ -26,25 +28,27 @@ pub(super) fn command(address: SocketAddr, file: &Path) -> Result<Command> {
 /// Serves until the process is ended; each connection has a thread.
 pub(crate) fn serve(address: SocketAddr, file: &Path) -> Result<()> {
     let listener = TcpListener::bind(address)?;
-    loop {
+    for part in (0..PARTS).cycle() {
         let (stream, _) = listener.accept()?;
         let file = file.to_owned();
         // A connection ends when the driver closes it.
-        thread::spawn(move || serve_connection(stream, &file));
+        thread::spawn(move || serve_connection(stream, &file, part));
     }
+    Ok(())
 }
 
-fn serve_connection(mut stream: TcpStream, path: &Path) -> Result<()> {
+fn serve_connection(mut stream: TcpStream, path: &Path, part: u64) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut request = vec![0; REQUEST_BYTES_MAX];
     let mut frame = AnswerFrame::to(read_request(&mut stream, &mut request)?)?;
     let file = File::open(path)?;
     let end = file.metadata()?.len();
-    let mut position = 0;
+    let part_len = end / PARTS / frame.records_len * frame.records_len;
+    let mut position = part * part_len;
     loop {
         send_head(&stream, &frame.before)?;
-        if position + frame.records_len > end {
-            position = 0;
+        if position + frame.records_len > (part + 1) * part_len {
+            position = part * part_len;
         }
         let piece_end = position + frame.records_len;
         while position < piece_end {
