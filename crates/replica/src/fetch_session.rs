@@ -157,7 +157,12 @@ impl FetchSessions {
     ///
     /// # Errors
     /// `FETCH_SESSION_ID_NOT_FOUND`, `INVALID_FETCH_SESSION_EPOCH` or `FETCH_SESSION_TOPIC_ID_ERROR`, for the answer's top.
-    pub fn begin(&mut self, request: SessionRequest, new_id: u32, now_ms: i64) -> Result<FetchPlan, ErrorCode> {
+    pub fn begin(
+        &mut self,
+        request: SessionRequest,
+        new_id: u32,
+        now_ms: i64,
+    ) -> Result<FetchPlan, ErrorCode> {
         match request.session_epoch {
             INITIAL_EPOCH | FINAL_EPOCH => Ok(self.begin_full(request, new_id, now_ms)),
             _ => self.begin_incremental(request, now_ms),
@@ -338,11 +343,24 @@ mod tests {
 
     fn request(session_id: i32, session_epoch: i32, partitions: &[(i32, i64)]) -> SessionRequest {
         let partitions = partitions.iter().map(|&(index, offset)| (key(index), wanted(offset))).collect();
-        SessionRequest { session_id, session_epoch, privileged: false, by_id: true, partitions, forgotten: vec![] }
+        SessionRequest {
+            session_id,
+            session_epoch,
+            privileged: false,
+            by_id: true,
+            partitions,
+            forgotten: vec![],
+        }
     }
 
     fn answer(high_watermark: i64, has_records: bool) -> PartitionAnswer {
-        PartitionAnswer { high_watermark, log_start_offset: 0, has_records, must_send: false, is_error: false }
+        PartitionAnswer {
+            high_watermark,
+            log_start_offset: 0,
+            has_records,
+            must_send: false,
+            is_error: false,
+        }
     }
 
     fn order(plan: &FetchPlan) -> Vec<(i32, i64)> {
@@ -375,7 +393,10 @@ mod tests {
         let next = sessions.begin(change, 0, 2).unwrap();
         assert_eq!(order(&next), [(2, 3), (0, 1), (3, 30)], "what yielded records is served last");
         let error = PartitionAnswer { is_error: true, ..answer(-1, false) };
-        assert_eq!(sessions.finish(&next, &[error, answer(1, false), answer(-1, false)]), [true, false, true]);
+        assert_eq!(
+            sessions.finish(&next, &[error, answer(1, false), answer(-1, false)]),
+            [true, false, true]
+        );
         let next = sessions.begin(request(77, 3, &[]), 0, 3).unwrap();
         assert_eq!(sessions.finish(&next, &[answer(4, false); 3])[0], true, "after an error all is new");
     }

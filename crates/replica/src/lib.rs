@@ -10,5 +10,6 @@
 mod fetch_session;
 
 pub use fetch_session::{
-    CachedPartition, FetchPlan, FetchSessions, PartitionAnswer, PartitionKey, SessionRequest, TopicKey, Wanted,
+    CachedPartition, FetchPlan, FetchSessions, PartitionAnswer, PartitionKey, SessionRequest, TopicKey,
+    Wanted,
 };
