@@ -22,6 +22,7 @@ use crate::listener::ConnectionCount;
 use crate::metrics::Metrics;
 use crate::partition::HostedTopics;
 use crate::producer_ids::ProducerIds;
+use crate::replica_move::Moves;
 
 /// The broker.
 pub(crate) struct Broker {
@@ -37,6 +38,7 @@ pub(crate) struct Broker {
     pub(crate) controller: ControllerHandle,
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
+    pub(crate) moves: Moves,
     pub(crate) connections: ConnectionCount,
     pub(crate) metrics: Metrics,
     pub(crate) epoch: AtomicI64,

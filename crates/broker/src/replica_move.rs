@@ -1,38 +1,139 @@
-//! Moving a replica to another log directory of this broker: copied step by step on a helper thread, then swapped.
+//! Moving replicas to other log directories of this broker (KIP-113): copied step by step, then swapped.
+//!
+//! One replica moves at a time, and each step is a piece of work of its own for a helper thread: moves of hundreds of replicas
+//! leave the threads to flushes and reads in between.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use klamm_log::{MoveError, TopicPartition};
 use klamm_metadata::TopicIdPartition;
 use klamm_protocol::Uuid;
+use parking_lot::Mutex;
 
 use crate::broker::Broker;
+use crate::environment::Place;
 use crate::partition::Partition;
 use crate::replicas;
 
-/// Bytes copied between looks at whether the move is still wanted.
+/// Bytes copied in a step.
 const STEP_BYTES: usize = 16 * 1024 * 1024;
 
-/// Copies until nothing is missing, then lets the copy take the log's place and tells the controller.
-pub(crate) fn start(broker: &Arc<Broker>, partition: Arc<Partition>, target: Uuid) {
-    let broker = broker.clone();
-    broker.clone().environment().executors.run_blocking(Box::new(move || {
-        let name = TopicPartition::new(&**partition.topic(), partition.index());
-        match copy(&broker, &name) {
-            Ok(log) => {
-                partition.replace_log(log);
-                tracing::info!("{name} was moved to log directory {target}");
-                let id = TopicIdPartition { topic_id: partition.topic_id(), partition: partition.index() };
-                replicas::assign_directories(&broker, vec![(id, target)]);
-            }
-            Err(MoveError::NoReplica(_)) => tracing::info!("the move of {name} was given up"),
-            Err(error) => tracing::error!("{name} cannot be moved to log directory {target}: {error}"),
-        }
-    }));
+/// Replicas that wait for their move.
+pub(crate) struct Moves<T = Arc<Partition>>(Mutex<Option<VecDeque<T>>>);
+
+impl<T> Default for Moves<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
 }
 
-fn copy(broker: &Broker, name: &TopicPartition) -> Result<Arc<klamm_log::Log>, MoveError> {
-    let (dirs, clock) = (broker.log_dirs(), &broker.environment().clock);
-    while !dirs.copy_step(name, STEP_BYTES, clock.now_ms())?.is_caught_up {}
-    Ok(dirs.finish_move(name, clock.now_ms())?.log)
+impl<T> Moves<T> {
+    /// True when nobody is moving replicas, and the caller must begin.
+    fn add(&self, one: T) -> bool {
+        let mut waiting = self.0.lock();
+        let must_begin = waiting.is_none();
+        waiting.get_or_insert_default().push_back(one);
+        must_begin
+    }
+
+    /// The next one. After `None` the next to be added needs somebody who begins again.
+    fn next(&self) -> Option<T> {
+        let mut waiting = self.0.lock();
+        let next = waiting.as_mut()?.pop_front();
+        if next.is_none() {
+            *waiting = None;
+        }
+        next
+    }
+}
+
+/// Moves a replica whose move the log directories know of, when its turn comes.
+pub(crate) fn start(broker: &Arc<Broker>, partition: Arc<Partition>, target: Uuid) {
+    tracing::info!("{} moves to log directory {target}", name_of(&partition));
+    if broker.moves.add(partition) {
+        let broker = broker.clone();
+        broker.clone().environment().spawn(Place::Control, move || run(broker));
+    }
+}
+
+/// Goes on with the moves that the last stop interrupted.
+pub(crate) fn resume(broker: &Arc<Broker>) {
+    let (dirs, now_ms) = (broker.log_dirs(), broker.environment().clock.now_ms());
+    for (name, future) in dirs.futures() {
+        let hosted = broker.hosted();
+        let current = hosted.partition(&name.topic, name.partition);
+        let same_topic = |id| current.filter(|current| id == Some(current.topic_id()));
+        match (same_topic(future.topic_id), future.directory.id()) {
+            (Some(partition), Some(target)) => start(broker, partition.clone(), target),
+            _ => {
+                tracing::info!("the move of {name} is given up: the replica is not here any more");
+                if let Err(error) = dirs.cancel_move(&name, now_ms) {
+                    broker.note_storage_error(&error);
+                }
+            }
+        }
+    }
+}
+
+async fn run(broker: Arc<Broker>) {
+    while let Some(partition) = broker.moves.next() {
+        move_one(&broker, partition).await;
+    }
+}
+
+/// Copies until nothing is missing, lets the copy take the log's place and tells the controller.
+async fn move_one(broker: &Arc<Broker>, partition: Arc<Partition>) {
+    let name = name_of(&partition);
+    loop {
+        let (worker, moving) = (broker.clone(), partition.clone());
+        match broker.environment().blocking(move || step(&worker, &moving)).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(target))) => {
+                tracing::info!("{name} was moved to log directory {target}");
+                let id = TopicIdPartition { topic_id: partition.topic_id(), partition: partition.index() };
+                return replicas::assign_directories(broker, vec![(id, target)]);
+            }
+            Ok(Err(MoveError::NoReplica(_))) => return tracing::info!("the move of {name} was given up"),
+            Ok(Err(error)) => {
+                if let MoveError::Storage(error) = &error {
+                    broker.log_dirs().note_error(error);
+                }
+                return tracing::error!("{name} cannot be moved: {error}");
+            }
+            Err(_) => return tracing::debug!("no more moves: the broker is stopping"),
+        }
+    }
+}
+
+/// One step; the new directory when it was the last. The partition gets the copy at once: until then it takes no appends.
+fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveError> {
+    let (dirs, now_ms) = (broker.log_dirs(), broker.environment().clock.now_ms());
+    let name = name_of(partition);
+    if !dirs.copy_step(&name, STEP_BYTES, now_ms)?.is_caught_up {
+        return Ok(None);
+    }
+    let moved = dirs.finish_move(&name, now_ms)?;
+    partition.replace_log(moved.log);
+    Ok(moved.directory.id())
+}
+
+fn name_of(partition: &Partition) -> TopicPartition {
+    TopicPartition::new(&**partition.topic(), partition.index())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_mover_takes_all_that_wait() {
+        let moves = Moves::default();
+        assert!(moves.add(1));
+        assert!(!moves.add(2));
+        assert_eq!(moves.next(), Some(1));
+        assert!(!moves.add(3), "the mover is at work on the first");
+        assert_eq!([moves.next(), moves.next(), moves.next()], [Some(2), Some(3), None]);
+        assert!(moves.add(4), "it has gone");
+    }
 }

@@ -137,9 +137,12 @@ impl Replicas {
         deleted: &BTreeMap<Uuid, Arc<Topic>>,
     ) -> Vec<TopicPartition> {
         let mut gone = Vec::new();
-        for partition in deleted.keys().flat_map(|id| hosted.remove(*id)) {
-            partition.retire();
-            gone.push(name_of(partition.topic(), partition.index()));
+        for (id, topic) in deleted {
+            hosted.remove(*id).iter().for_each(|partition| partition.retire());
+            // Those too whose folder could not be loaded.
+            let here =
+                topic.partitions().filter(|(_, state)| state.replicas.contains(&self.broker.node_id()));
+            gone.extend(here.map(|(index, _)| name_of(&topic.name, index)));
         }
         gone
     }
@@ -166,8 +169,10 @@ impl Replicas {
                 chosen.push((id, actual));
             }
             let environment = self.broker.environment().clone();
+            let dirs = self.broker.log_dirs().clone();
+            let (topic_id, index) = (id.topic_id, id.partition);
             let partition =
-                Partition::new(name.clone(), id.topic_id, id.partition, replica.log, settings, environment);
+                Partition::new(name.clone(), topic_id, index, replica.log, settings, dirs, environment);
             by_topic.entry((name, id.topic_id)).or_default().push(Arc::new(partition));
         }
         for ((name, id), partitions) in by_topic {
@@ -300,6 +305,24 @@ fn name_of(topic: &Arc<str>, partition: i32) -> TopicPartition {
     TopicPartition { topic: topic.to_string(), partition }
 }
 
+/// Sets replicas aside that the metadata does not have on this broker: their topics were deleted while it was down, or are
+/// those of another cluster. Nothing is removed.
+pub(crate) fn set_strays_aside(broker: &Broker) {
+    let (dirs, image) = (broker.log_dirs(), broker.image());
+    for (name, replica) in dirs.replicas() {
+        let topic = image.topics.by_name(&name.topic);
+        let topic = topic.filter(|topic| replica.topic_id.is_none_or(|id| id == topic.id));
+        let partition = topic.and_then(|topic| topic.partition(name.partition));
+        if partition.is_some_and(|partition| partition.replicas.contains(&broker.node_id())) {
+            continue;
+        }
+        tracing::warn!("the metadata does not have {name} on this broker: its folder is set aside as stray");
+        if let Err(error) = dirs.set_aside(&name, replica.topic_id, broker.environment().clock.now_ms()) {
+            broker.note_storage_error(&error);
+        }
+    }
+}
+
 /// Opens or creates each; what fails is logged and left out, so that requests for it are refused.
 fn open_all(dirs: &LogDirs, wanted: Vec<Wanted>, now_ms: i64) -> Vec<(Wanted, Replica)> {
     let mut opened = Vec::with_capacity(wanted.len());
@@ -316,13 +339,27 @@ fn open_all(dirs: &LogDirs, wanted: Vec<Wanted>, now_ms: i64) -> Vec<(Wanted, Re
 
 fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateError> {
     let partition = name_of(&wanted.name, wanted.id.partition);
-    if let Some(replica) = dirs.get(&partition) {
-        if replica.topic_id.is_none_or(|id| id == wanted.id.topic_id) {
-            return Ok(replica);
+    let topic_id = wanted.id.topic_id;
+    let here = dirs.get(&partition);
+    let failed = dirs.failed(&partition).and_then(|failed| failed.topic_id);
+    match here.as_ref().map_or(failed, |replica| replica.topic_id) {
+        Some(other) if other != topic_id => {
+            tracing::warn!(
+                "the folder of {partition} belongs to another topic of that name, and is set aside"
+            );
+            dirs.set_aside(&partition, Some(other), now_ms)?;
         }
-        tracing::info!("the folder of {partition} belongs to a topic of the same name that was deleted");
-        dirs.delete(&partition, now_ms)?;
+        known => {
+            if let Some(replica) = here {
+                if known.is_none()
+                    && let Err(error) = dirs.assign_topic_id(&partition, topic_id)
+                {
+                    tracing::error!("the topic's id is not written: {error}");
+                }
+                return Ok(replica);
+            }
+        }
     }
     let directory = Some(wanted.directory).filter(|id| !directory_id::is_reserved(*id));
-    dirs.create(&partition, Some(wanted.id.topic_id), directory, wanted.settings.log.clone(), now_ms)
+    dirs.create(&partition, Some(topic_id), directory, wanted.settings.log.clone(), now_ms)
 }

@@ -34,7 +34,8 @@ use crate::listener::{self, ConnectionCount, ListenerRole};
 use crate::metadata_start;
 use crate::metrics::{self, Metrics};
 use crate::registration::{self, Registration, RegistrationRefused};
-use crate::replicas::Replicas;
+use crate::replica_move;
+use crate::replicas::{self, Replicas};
 use crate::storage::{self, DirectoryError, Storage, log_threads, random_uuid};
 
 /// How often a start that waits for a controller says so.
@@ -221,6 +222,7 @@ impl Starting {
             log_dirs: opened.dirs.clone(),
             controller,
             producer_ids: Default::default(),
+            moves: Default::default(),
             connections: ConnectionCount::default(),
             metrics: Metrics::new(environment.executors.workers() + 1, environment.clock.now_ms()),
             epoch: AtomicI64::new(-1),
@@ -231,7 +233,8 @@ impl Starting {
             let asked = broker.clone();
             environment.spawn(Place::Control, move || metrics::serve(asked, socket));
         }
-        let mut ended = run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
+        let mut ended =
+            run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
         let registration = Registration {
             incarnation_id: random_uuid(&environment),
             previous_broker_epoch: previous_epoch(&opened.dirs),
@@ -242,6 +245,7 @@ impl Starting {
             broker.stopping.send_replace(true);
             return Err(error);
         }
+        settle(&broker).await?;
         start_tasks(&broker, opened.metadata_dirs.clone());
         let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
         sockets.into_iter().for_each(|socket| accept(&broker, socket));
@@ -336,6 +340,16 @@ async fn register(
             }
         }
     }
+}
+
+/// The metadata is known now: what it does not know of is set aside, and moves that were interrupted go on.
+async fn settle(broker: &Arc<Broker>) -> Result<(), ExecutorStopped> {
+    let settling = broker.clone();
+    let settle = move || {
+        replicas::set_strays_aside(&settling);
+        replica_move::resume(&settling);
+    };
+    broker.environment().blocking(settle).await
 }
 
 /// Waits until the controller has ended, and says why.

@@ -4,7 +4,8 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use klamm_log::{FlushDue, LeaderAppend, ProducerError};
+use arc_swap::Guard;
+use klamm_log::{FlushDue, LeaderAppend, Log, ProducerError};
 use klamm_protocol::ErrorCode;
 use klamm_records::AcceptedBatch;
 use tokio::sync::Notify;
@@ -61,6 +62,9 @@ pub(crate) enum AppendError {
     /// This broker does not lead the partition.
     #[error("this broker does not lead the partition; broker {leader_id} does, in epoch {leader_epoch}")]
     NotLeader { leader_id: i32, leader_epoch: i32 },
+    /// The log is about to be replaced or to go; who asks again finds what became of it.
+    #[error("the log is being replaced")]
+    Replaced,
     /// The log refused.
     #[error(transparent)]
     Log(#[from] klamm_log::AppendError),
@@ -70,7 +74,7 @@ impl AppendError {
     pub(crate) fn error_code(&self) -> ErrorCode {
         use klamm_log::AppendError as E;
         match self {
-            Self::NotLeader { .. } => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::NotLeader { .. } | Self::Replaced => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             Self::Log(E::Storage(_) | E::Closed) => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Log(E::TooLarge { .. }) => ErrorCode::RECORD_LIST_TOO_LARGE,
             Self::Log(E::Corrupt(_)) => ErrorCode::CORRUPT_MESSAGE,
@@ -117,10 +121,7 @@ impl Partition {
             let (leader_id, leader_epoch) = (leadership.leader_id, leadership.leader_epoch);
             return Err(AppendError::NotLeader { leader_id, leader_epoch });
         }
-        let log = self.log.load();
-        let appended = log.append_as_leader(slice::from_ref(&batch), how(leadership.leader_epoch));
-        self.note_outcome(&appended);
-        let appended = appended?;
+        let (log, appended) = self.append_to_log(&batch, how(leadership.leader_epoch))?;
         match appended.flush_due {
             FlushDue::BeforeAnswer(_) => self.start_flush(),
             FlushDue::UpTo(_) => {
@@ -140,6 +141,25 @@ impl Partition {
         })
     }
 
+    /// Appends to the log, or to the one that is in its place by now.
+    fn append_to_log(
+        &self,
+        batch: &AcceptedBatch<'_>,
+        how: LeaderAppend,
+    ) -> Result<(Guard<Arc<Log>>, klamm_log::Appended), AppendError> {
+        let mut log = self.log.load();
+        let mut appended = log.append_as_leader(slice::from_ref(batch), how);
+        if matches!(appended, Err(klamm_log::AppendError::Closed)) {
+            log = self.log.load();
+            appended = log.append_as_leader(slice::from_ref(batch), how);
+        }
+        self.note_outcome(&appended);
+        match appended {
+            Err(klamm_log::AppendError::Closed) if !log.is_failed() => Err(AppendError::Replaced),
+            appended => Ok((log, appended?)),
+        }
+    }
+
     /// Says once that the disk takes no appends, however many are tried, until it takes one again.
     fn note_outcome<T>(&self, outcome: &Result<T, klamm_log::AppendError>) {
         let refusal = match outcome {
@@ -147,6 +167,9 @@ impl Partition {
             Err(klamm_log::AppendError::Storage(error)) => Some(error),
             Err(_) => return,
         };
+        if let Some(error) = refusal {
+            self.log_dirs.note_error(error);
+        }
         if self.appends_fail.load(Ordering::Relaxed) == refusal.is_some() {
             return;
         }

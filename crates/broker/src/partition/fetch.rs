@@ -181,6 +181,7 @@ impl Partition {
         match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
             ReadError::Storage(error) => {
+                self.log_dirs.note_error(error);
                 // Consumers ask again and again; the log need not.
                 if self.unreadable_at.swap(offset, Ordering::Relaxed) != offset {
                     tracing::error!("{}-{} cannot be read: {error}", self.topic, self.index);

@@ -67,6 +67,7 @@ impl Partition {
             self.flushes.begin();
             if let Err(error) = self.flush() {
                 tracing::error!("{}-{} cannot be flushed: {error}", self.topic, self.index);
+                self.log_dirs.note_error(&error);
                 self.committed.wake_all();
             }
             if self.flushes.end() {

@@ -21,10 +21,11 @@ use std::sync::atomic::AtomicI64;
 
 use arc_swap::{ArcSwap, Guard};
 use klamm_config::TopicConfig;
-use klamm_log::{FileHandle, Log};
+use klamm_log::{FileHandle, Log, LogDirs, ReadError};
 use klamm_net::FileSource;
 use klamm_protocol::{ErrorCode, Uuid};
 use klamm_records::ProduceRules;
+use parking_lot::Mutex;
 
 pub(crate) use append::{Acks, AppendError, Appended};
 pub(crate) use fetch::{FetchedPartition, Isolation};
@@ -54,6 +55,10 @@ pub(crate) struct Partition {
     appends_fail: AtomicBool,
     /// Where the latest read failed that the log was told of.
     unreadable_at: AtomicI64,
+    /// Held while the settings or the log are replaced, so that the log has the settings.
+    configuring: Mutex<()>,
+    /// Told of what the disk refuses.
+    log_dirs: Arc<LogDirs>,
     environment: Environment,
 }
 
@@ -76,7 +81,7 @@ pub(crate) struct LogReadError(#[from] ReadFailure);
 #[derive(Debug, thiserror::Error)]
 enum ReadFailure {
     #[error(transparent)]
-    Log(#[from] klamm_log::ReadError),
+    Log(#[from] ReadError),
     #[error(transparent)]
     File(#[from] io::Error),
 }
@@ -88,6 +93,7 @@ impl Partition {
         index: i32,
         log: Arc<Log>,
         settings: Arc<PartitionSettings>,
+        log_dirs: Arc<LogDirs>,
         environment: Environment,
     ) -> Self {
         log.set_config(settings.log.clone());
@@ -106,6 +112,8 @@ impl Partition {
             traffic: Arc::default(),
             appends_fail: AtomicBool::new(false),
             unreadable_at: AtomicI64::new(-1),
+            configuring: Mutex::default(),
+            log_dirs,
             environment,
         }
     }
@@ -139,6 +147,7 @@ impl Partition {
 
     /// Replaces the topic's settings.
     pub(crate) fn set_settings(&self, settings: Arc<PartitionSettings>) {
+        let _configuring = self.configuring.lock();
         self.log.load().set_config(settings.log.clone());
         self.settings.store(settings);
     }
@@ -176,6 +185,7 @@ impl Partition {
 
     /// Puts another log in the place of the present one: a replica that moved to another directory.
     pub(crate) fn replace_log(&self, log: Arc<Log>) {
+        let _configuring = self.configuring.lock();
         log.set_config(self.settings.load().log.clone());
         self.log.store(log);
         self.hints.clear();
@@ -213,7 +223,12 @@ impl Partition {
             klamm_log::disk::read_exact_at(&*data.file, &mut bytes, data.position)?;
             Ok(bytes)
         };
-        read().map_err(|failure: ReadFailure| failure.into())
+        read().map_err(|failure: ReadFailure| {
+            if let ReadFailure::Log(ReadError::Storage(error)) = &failure {
+                self.log_dirs.note_error(error);
+            }
+            failure.into()
+        })
     }
 }
 

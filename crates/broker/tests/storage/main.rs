@@ -1,4 +1,5 @@
 //! Brokers and their log directories: what they start on, what they refuse, and what becomes of failing disks.
 
 mod node;
+mod replicas;
 mod starts;

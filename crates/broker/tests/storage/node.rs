@@ -19,7 +19,7 @@ use klamm_records::{BatchBuilder, NewRecord};
 use tokio::sync::oneshot;
 
 /// How long a test waits for what takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running broker.
 pub(crate) struct Node {
