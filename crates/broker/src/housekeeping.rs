@@ -81,8 +81,10 @@ async fn run(premises: Premises, chore: &'static Chore) {
 /// Recovery points and log starts are written together, as often as the more frequent of the two is wanted.
 fn checkpoint_interval_ms(broker: &Broker) -> i64 {
     let config = broker.config();
-    let (recovery_points, log_starts) =
-        (config.log_flush_offset_checkpoint_interval_ms, config.log_flush_start_offset_checkpoint_interval_ms);
+    let (recovery_points, log_starts) = (
+        config.log_flush_offset_checkpoint_interval_ms,
+        config.log_flush_start_offset_checkpoint_interval_ms,
+    );
     i64::from(recovery_points.min(log_starts))
 }
 
