@@ -23,21 +23,15 @@ pub enum Stream {
 
 impl Stream {
     /// Reads into `buffer`; 0 means that the peer will send no more.
+    ///
+    /// After a read that did not fill the buffer, a socket is taken for empty without another call to see that it is.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut read = ReadBuf::new(buffer);
         match self {
-            Stream::Tcp(socket) => loop {
-                ready!(socket.poll_read_ready(cx))?;
-                match socket.try_read(buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    done => return Poll::Ready(done),
-                }
-            },
-            Stream::Other(stream) => {
-                let mut read = ReadBuf::new(buffer);
-                ready!(Pin::new(stream).poll_read(cx, &mut read))?;
-                Poll::Ready(Ok(read.filled().len()))
-            }
+            Stream::Tcp(socket) => ready!(Pin::new(socket).poll_read(cx, &mut read))?,
+            Stream::Other(stream) => ready!(Pin::new(stream).poll_read(cx, &mut read))?,
         }
+        Poll::Ready(Ok(read.filled().len()))
     }
 
     /// Sends some of `bytes`. `more` says that something follows at once, so that a packet need not leave yet.
