@@ -100,7 +100,7 @@ fn run(arguments: &Arguments, seed: u64) -> bool {
     if arguments.trace || (arguments.history && !is_fine) {
         outcome.recorded.history.iter().for_each(|line| println!("{line}"));
     }
-    if arguments.seed.is_some() || (!is_fine && arguments.plant.is_none()) {
+    if arguments.seed.is_some() || !is_fine {
         report(seed, &outcome);
     }
     is_fine
@@ -112,5 +112,5 @@ fn report(seed: u64, outcome: &Outcome) {
         "seed {seed}: trace {:016x} of {} entries, {virtual_ms} ms, {counts:?}",
         recorded.hash, recorded.entries
     );
-    recorded.violations.iter().take(3).for_each(|violation| println!("  {violation}"));
+    recorded.violations.iter().take(2).for_each(|violation| println!("  {violation}"));
 }

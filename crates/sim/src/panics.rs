@@ -11,7 +11,9 @@ thread_local! {
 pub(crate) fn watch() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))));
+        std::panic::set_hook(Box::new(|panic| {
+            PANICS.with_borrow_mut(|panics| panics.push(panic.to_string()))
+        }));
     });
     PANICS.take();
 }

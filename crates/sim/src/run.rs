@@ -80,9 +80,9 @@ impl Run {
             net,
             clock: WallClock::new(dice.below(400) as i64 - 200),
             trace: trace.clone(),
-            plants,
+            plants: plants.clone(),
             dice: Dice::new(seed, "machine"),
-            settings: settings(is_durable),
+            settings: settings(is_durable && !plants.ignores_flushing()),
             process: Arc::default(),
             server: None,
         };

@@ -24,6 +24,7 @@ pub(super) struct Groups {
     committed: BTreeMap<(String, String, i32), (i64, u64)>,
     /// Topics by id, which newer requests name them by.
     names: BTreeMap<Uuid, String>,
+    is_lossy: bool,
     commits: u64,
     assignments: u64,
 }
@@ -44,8 +45,10 @@ impl Groups {
         (self.commits, self.assignments)
     }
 
+    /// From now on offsets may go back: those who read what was lost begin again before it.
     pub(super) fn forget_offsets(&mut self) {
         self.committed.clear();
+        self.is_lossy = true;
     }
 
     /// A restarted coordinator counts on from the last generation that was stored, and not all are.
@@ -120,7 +123,10 @@ impl Groups {
             (*generation, *owners) = (request.generation_id, BTreeMap::new());
         }
         let partitions = assigned(&response.assignment);
-        trace.note(format_args!("{} is {member}, in generation {generation} with {partitions:?}", call.client));
+        trace.note(format_args!(
+            "{} is {member}, in generation {generation} with {partitions:?}",
+            call.client
+        ));
         for partition in partitions {
             let (topic, index) = partition.clone();
             let before = owners.insert(partition, member.clone()).filter(|owner| *owner != member);
@@ -150,6 +156,9 @@ impl Groups {
         let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
         for ((topic, partition), _) in asked.zip(accepted).filter(|(_, accepted)| *accepted) {
             let key = (group.clone(), self.name(&topic.name, topic.topic_id), partition.partition_index);
+            if self.is_lossy {
+                continue;
+            }
             let known = self.committed.entry(key).or_insert((-1, 0));
             if partition.committed_offset >= known.0 {
                 *known = (partition.committed_offset, self.moment);

@@ -17,7 +17,7 @@ use crate::network::Call;
 use crate::trace::Trace;
 use groups::Groups;
 use partition::Partition;
-pub(crate) use partition::{Reading, Stamp};
+pub(crate) use partition::{Promise, Reading, Stamp};
 
 /// The model and its checks. Clones share it.
 #[derive(Clone)]
@@ -71,12 +71,19 @@ impl Checks {
     pub(crate) fn process_ended(&self) {
         let mut state = self.0.lock();
         state.groups.forget_generations();
-        state.partitions.values_mut().for_each(Partition::forget_deletions);
+        state.partitions.values_mut().for_each(Partition::process_ended);
+    }
+
+    /// A reader begins, at an offset if it knows one.
+    pub(crate) fn reading(&self, partition: &TopicPartition, next: Option<i64>) -> Reading {
+        let mut state = self.0.lock();
+        let era = state.era;
+        Reading { era, next, from: state.partition(partition).deleted_below() }
     }
 
     /// A record is about to be sent.
-    pub(crate) fn sent(&self, partition: &TopicPartition, stamp: Stamp, is_idempotent: bool) {
-        self.0.lock().partition(partition).sent(stamp, is_idempotent);
+    pub(crate) fn sent(&self, partition: &TopicPartition, stamp: Stamp, promise: Promise) {
+        self.0.lock().partition(partition).sent(stamp, promise);
     }
 
     /// A record was acknowledged; it was sent in the era given.
@@ -84,7 +91,7 @@ impl Checks {
         let mut state = self.0.lock();
         if state.era == era {
             state.acknowledged += 1;
-            let said = state.partition(partition).holds(offset, stamp);
+            let said = state.partition(partition).acknowledged(offset, stamp);
             state.judge(said, || format!("acknowledged {stamp} at {partition} {offset}"));
         }
     }

@@ -1,6 +1,6 @@
 //! What is known of one partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A record's identity: who sent it, and as which of its records.
@@ -33,6 +33,18 @@ impl fmt::Display for Stamp {
     }
 }
 
+/// What a producer's settings promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// Nothing about order and number.
+    None,
+    /// Once and in order, unless the broker is restarted while several batches are unanswered: of these, Kafka's snapshots of producers'
+    /// state keep the last alone, and a retry of another is not recognised.
+    OnceWhileUp,
+    /// Once and in order.
+    Once,
+}
+
 /// How far a reader is with a partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -40,13 +52,16 @@ pub(crate) struct Reading {
     pub(crate) era: u32,
     /// The offset that it must get next; none before it knows.
     pub(crate) next: Option<i64>,
+    /// What is below this was gone before it began.
+    pub(crate) from: i64,
 }
 
 /// The model of a partition.
 #[derive(Default)]
 pub(super) struct Partition {
-    /// Everything that was ever sent here, and whether its producer is idempotent.
-    sent: BTreeMap<Stamp, bool>,
+    /// Everything that was ever sent here, and what holds for it.
+    sent: BTreeMap<Stamp, Promise>,
+    unacknowledged: BTreeSet<Stamp>,
     /// What the broker has said is here.
     at: BTreeMap<i64, Stamp>,
     /// Where the records of idempotent producers are.
@@ -56,8 +71,18 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub(super) fn sent(&mut self, stamp: Stamp, is_idempotent: bool) {
-        self.sent.insert(stamp, is_idempotent);
+    pub(super) fn sent(&mut self, stamp: Stamp, promise: Promise) {
+        self.sent.insert(stamp, promise);
+        self.unacknowledged.insert(stamp);
+    }
+
+    pub(super) fn acknowledged(&mut self, offset: i64, stamp: Stamp) -> Result<(), String> {
+        self.unacknowledged.remove(&stamp);
+        self.holds(offset, stamp)
+    }
+
+    pub(super) fn deleted_below(&self) -> i64 {
+        self.deleted
     }
 
     pub(super) fn forget(&mut self) {
@@ -65,20 +90,27 @@ impl Partition {
         self.places.clear();
     }
 
-    pub(super) fn forget_deletions(&mut self) {
+    pub(super) fn process_ended(&mut self) {
         self.deleted = 0;
+        for stamp in &self.unacknowledged {
+            self.sent.entry(*stamp).and_modify(|promise| {
+                if *promise == Promise::OnceWhileUp {
+                    *promise = Promise::None;
+                }
+            });
+        }
     }
 
     /// A record is at an offset.
     pub(super) fn holds(&mut self, offset: i64, stamp: Stamp) -> Result<(), String> {
-        let Some(is_idempotent) = self.sent.get(&stamp).copied() else {
+        let Some(promise) = self.sent.get(&stamp).copied() else {
             return Err("nobody sent it here".to_owned());
         };
         match self.at.insert(offset, stamp) {
             Some(before) if before != stamp => return Err(format!("before, {before} was there")),
             _ => {}
         }
-        if is_idempotent { self.in_order(offset, stamp) } else { Ok(()) }
+        if promise == Promise::None { Ok(()) } else { self.in_order(offset, stamp) }
     }
 
     /// Idempotent producers' records are here once, in the order of sending.
@@ -108,8 +140,8 @@ impl Partition {
         {
             return Err(format!("{expected} was to come next"));
         }
-        if offset < self.deleted && expected.is_none() {
-            return Err(format!("records below {} are deleted", self.deleted));
+        if offset < reading.from {
+            return Err(format!("records below {} are deleted", reading.from));
         }
         self.holds(offset, stamp)
     }

@@ -67,11 +67,11 @@ impl Conversation {
         let Ok((key, head)) = header::decode_request(&mut reader) else { return whole };
         let version = head.request_api_version;
         let head_length = whole.len() - reader.remaining().len();
-        let mut body = whole[head_length..].to_vec();
+        let request = whole[head_length..].to_vec();
+        let mut body = request.clone();
         plants.on_request(key, version, &mut body);
         let sent_at = checks.begin();
         if key != ApiKey::Produce || expects_answer(&body, version) {
-            let request = body.clone();
             self.unanswered.push_back(Call { client: client.to_owned(), key, version, request, sent_at });
         }
         [&whole[..head_length], &body].concat()

@@ -94,7 +94,8 @@ impl Member<'_> {
             };
             if !self.readings.contains_key(partition) {
                 checks.starts_at(self.group, partition, record.offset, self.era);
-                self.readings.insert(partition.clone(), Reading { era: self.era, next: None });
+                let reading = Reading { era: self.era, next: None, from: 0 };
+                self.readings.insert(partition.clone(), reading);
             }
             if let Some(reading) = self.readings.get_mut(partition) {
                 checks.seen(reading, &self.name, partition, record.offset, record.value.unwrap_or_default());

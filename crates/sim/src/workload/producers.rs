@@ -3,7 +3,7 @@
 use klamm_client::{Producer, ProducerConfig, ProducerRecord, TopicPartition};
 
 use super::{Workload, common};
-use crate::check::Stamp;
+use crate::check::{Promise, Stamp};
 use crate::clock::START_MS;
 
 /// Records that may wait for their acknowledgement.
@@ -14,7 +14,18 @@ pub(super) async fn run(workload: Workload, index: u32) {
     let acks = *workload.dice.pick(&["all", "all", "all", "1", "0"]);
     let is_idempotent = acks == "all" && workload.dice.percent(80);
     let name = workload.name("producer");
-    let Some(producer) = open(&workload, &name, acks, is_idempotent) else { return };
+    let in_flight_max = *workload.dice.pick(&["1", "5"]);
+    let promise = match (is_idempotent, in_flight_max) {
+        (false, _) => Promise::None,
+        (true, "1") => Promise::Once,
+        (true, _) => Promise::OnceWhileUp,
+    };
+    let settings = [
+        ("acks", acks),
+        ("enable.idempotence", if is_idempotent { "true" } else { "false" }),
+        ("max.in.flight.requests.per.connection", in_flight_max),
+    ];
+    let Some(producer) = open(&workload, &name, settings) else { return };
     let mut waiting = Vec::new();
     for sequence in 0.. {
         if workload.is_stopping() {
@@ -22,7 +33,7 @@ pub(super) async fn run(workload: Workload, index: u32) {
         }
         let partition = workload.some_partition();
         let stamp = Stamp { producer: index, sequence };
-        waiting.extend(send(&workload, &producer, &name, &partition, stamp, is_idempotent).await);
+        waiting.extend(send(&workload, &producer, &name, &partition, stamp, promise).await);
         waiting.retain(|task: &tokio::task::JoinHandle<()>| !task.is_finished());
         if waiting.len() > UNACKNOWLEDGED_MAX {
             let _ = waiting.remove(0).await;
@@ -37,19 +48,18 @@ pub(super) async fn run(workload: Workload, index: u32) {
     }
 }
 
-fn open(workload: &Workload, name: &str, acks: &str, is_idempotent: bool) -> Option<Producer> {
+fn open(workload: &Workload, name: &str, promises: [(&'static str, &str); 3]) -> Option<Producer> {
     let dice = &workload.dice;
     let mut settings = common(name);
     settings.extend([
-        ("acks", acks.to_owned()),
-        ("enable.idempotence", is_idempotent.to_string()),
         ("delivery.timeout.ms", dice.pick(&["5000", "30000"]).to_string()),
         ("max.block.ms", "5000".to_owned()),
         ("linger.ms", dice.pick(&["0", "5", "30"]).to_string()),
         ("batch.size", dice.pick(&["100", "2000", "16384"]).to_string()),
         ("compression.type", dice.pick(&["none", "none", "lz4", "zstd", "gzip", "snappy"]).to_string()),
     ]);
-    workload.trace.note(format_args!("{name} begins with acks={acks}, idempotence {is_idempotent}"));
+    settings.extend(promises.map(|(name, value)| (name, value.to_owned())));
+    workload.trace.note(format_args!("{name} begins with {promises:?}"));
     let config =
         ProducerConfig::from_properties(settings.iter().map(|(name, value)| (*name, value.as_str())));
     let opened = config.and_then(|config| Producer::with_network(config, workload.network(name)));
@@ -63,10 +73,10 @@ async fn send(
     name: &str,
     partition: &TopicPartition,
     stamp: Stamp,
-    is_idempotent: bool,
+    promise: Promise,
 ) -> Option<tokio::task::JoinHandle<()>> {
     let era = workload.checks.era();
-    workload.checks.sent(partition, stamp, is_idempotent);
+    workload.checks.sent(partition, stamp, promise);
     let value = stamp.value(workload.dice.below(400) as usize);
     let timestamp_ms = START_MS + workload.trace.now_ms() as i64;
     let record = ProducerRecord::new(&partition.topic)

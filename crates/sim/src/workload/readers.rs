@@ -31,8 +31,7 @@ pub(crate) async fn audit(workload: &Workload) -> bool {
     let name = workload.name("auditor");
     let Some(consumer) = open(workload, &name) else { return false };
     let mut reader = Reader::new(workload, name, consumer);
-    let all: Vec<_> = partitions().into_iter().map(|partition| (partition, StartAt::Earliest)).collect();
-    let _ = reader.consumer.assign(all);
+    reader.assign_all();
     let audit = async {
         while reader.ends.len() < partitions().len() {
             reader.next(Duration::from_secs(5)).await;
@@ -83,10 +82,19 @@ impl<'w> Reader<'w> {
         let mut wanted = Vec::new();
         for partition in partitions() {
             let somewhere = checks.some_offset(&partition, dice.next()).filter(|_| dice.percent(60));
-            self.readings.insert(partition.clone(), Reading { era: self.era, next: somewhere });
+            self.readings.insert(partition.clone(), checks.reading(&partition, somewhere));
             wanted.push((partition, somewhere.map_or(StartAt::Earliest, StartAt::Offset)));
         }
         let _ = self.consumer.assign(wanted);
+    }
+
+    /// Reads all partitions from the beginning.
+    fn assign_all(&mut self) {
+        for partition in partitions() {
+            self.readings.insert(partition.clone(), self.workload.checks.reading(&partition, None));
+        }
+        let _ =
+            self.consumer.assign(partitions().into_iter().map(|partition| (partition, StartAt::Earliest)));
     }
 
     async fn next(&mut self, patience: Duration) {
@@ -101,8 +109,7 @@ impl<'w> Reader<'w> {
         match event {
             Event::Records(records) => {
                 let partition = records.partition().clone();
-                let era = self.era;
-                let reading = self.readings.entry(partition.clone()).or_insert(Reading { era, next: None });
+                let Some(reading) = self.readings.get_mut(&partition) else { return };
                 for record in &records {
                     match record {
                         Ok(record) => {

@@ -1,0 +1,123 @@
+//! Bugs of the wire.
+
+use std::borrow::Cow;
+
+use klamm_protocol::messages::{
+    DeleteRecordsRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
+    SyncGroupResponse,
+};
+use klamm_protocol::{ApiKey, Decode, Encode, ErrorCode, Reader, Records, Writer};
+
+use super::{Plant, Plants};
+use crate::network::Call;
+
+/// Where a batch has its checksum, which covers what follows it.
+const CHECKSUM_AT: usize = 17;
+/// Where a batch has producer id, epoch and sequence, one behind the other.
+const PRODUCER_AT: std::ops::Range<usize> = 43..57;
+
+impl Plants {
+    /// Changes a request on its way to the broker.
+    pub(crate) fn on_request(&self, key: ApiKey, version: i16, body: &mut Vec<u8>) {
+        if key == ApiKey::Produce && self.strikes(Plant::DuplicateAccepted, 100) {
+            change::<ProduceRequest<'_>>(body, version, forget_producer);
+        }
+        if key == ApiKey::Produce && self.strikes(Plant::WrongPartition, 1) {
+            change::<ProduceRequest<'_>>(body, version, |request| {
+                let partitions = request.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
+                partitions.for_each(|partition| partition.index ^= 1);
+            });
+        }
+        if key == ApiKey::DeleteRecords && self.strikes(Plant::DeletedTooFar, 100) {
+            change::<DeleteRecordsRequest<'_>>(body, version, |request| {
+                let partitions = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| partition.offset += 1);
+            });
+        }
+    }
+
+    /// Changes the response to a call on its way to the client.
+    pub(crate) fn on_response(&self, call: &Call, body: &mut Vec<u8>) {
+        if call.key == ApiKey::OffsetCommit && self.strikes(Plant::StaleGeneration, 100) {
+            change::<OffsetCommitResponse<'_>>(body, call.version, |response| {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                let stale = partitions.filter(|it| it.error_code == ErrorCode::ILLEGAL_GENERATION);
+                stale.for_each(|partition| partition.error_code = ErrorCode::NONE);
+            });
+        }
+        if call.key == ApiKey::SyncGroup && self.plant == Some(Plant::TwoOwners) {
+            self.give_first_assignment(call, body);
+        }
+        if call.key == ApiKey::Produce && self.strikes(Plant::WrongOffset, 5) {
+            change::<ProduceResponse<'_>>(body, call.version, |response| {
+                let partitions =
+                    response.responses.iter_mut().flat_map(|topic| &mut topic.partition_responses);
+                let fine = partitions.filter(|partition| !partition.error_code.is_error());
+                fine.for_each(|partition| partition.base_offset += 1);
+            });
+        }
+    }
+
+    fn give_first_assignment(&self, call: &Call, body: &mut Vec<u8>) {
+        let request = SyncGroupRequest::decode(&mut Reader::new(&call.request), call.version);
+        let Ok(request) = request else { return };
+        let generation = (request.group_id.to_string(), request.generation_id);
+        change::<SyncGroupResponse<'_>>(body, call.version, |response| {
+            if !response.error_code.is_error() {
+                let mut assignments = self.assignments.lock();
+                let first = assignments.entry(generation).or_insert_with(|| response.assignment.to_vec());
+                response.assignment = Cow::Owned(first.clone());
+            }
+        });
+    }
+}
+
+/// Changes a message in place. One that cannot be read stays as it is.
+fn change<T>(body: &mut Vec<u8>, version: i16, change: impl FnOnce(&mut T::Read<'_>))
+where
+    T: Readable,
+{
+    if let Some(changed) = T::changed(body, version, change) {
+        *body = changed;
+    }
+}
+
+/// A message that can be read and written again.
+trait Readable {
+    /// The message as it borrows from bytes.
+    type Read<'a>;
+
+    /// The bytes of the changed message.
+    fn changed(body: &[u8], version: i16, change: impl FnOnce(&mut Self::Read<'_>)) -> Option<Vec<u8>>;
+}
+
+macro_rules! readable {
+    ($($message:ident),*) => {$(
+        impl Readable for $message<'_> {
+            type Read<'a> = $message<'a>;
+
+            fn changed(body: &[u8], version: i16, change: impl FnOnce(&mut Self::Read<'_>)) -> Option<Vec<u8>> {
+                let mut message = $message::decode(&mut Reader::new(body), version).ok()?;
+                change(&mut message);
+                let mut writer = Writer::new();
+                message.encode(&mut writer, version).ok()?;
+                Some(writer.into_bytes())
+            }
+        }
+    )*};
+}
+
+readable!(DeleteRecordsRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse, SyncGroupResponse);
+
+/// The batches come from nobody in particular.
+fn forget_producer(request: &mut ProduceRequest<'_>) {
+    for partition in request.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data) {
+        let Some(Records::Bytes(bytes)) = &mut partition.records else { continue };
+        let batch = bytes.to_mut();
+        if batch.len() > PRODUCER_AT.end {
+            batch[PRODUCER_AT].fill(0xff);
+            let checksum = crc32c::crc32c(&batch[CHECKSUM_AT + 4..]);
+            batch[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.to_be_bytes());
+        }
+    }
+}
