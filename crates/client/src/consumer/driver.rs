@@ -11,11 +11,11 @@ use std::time::Duration;
 use klamm_protocol::ErrorCode;
 use tokio::task::JoinSet;
 
-use super::fetch::{self, FetchAnswer, PartitionAnswer};
+use super::fetch::{self, FetchAnswer, FetchFailure, PartitionAnswer, fetch_failure};
 use super::fetch_session::{FetchSession, PartitionFetch};
 use super::group::offsets::{GroupOffset, OffsetsError};
 use super::group_driver::{GroupDriver, GroupEvent};
-use super::positions::{FetchFailure, Fetchable, Lookup, fetch_failure};
+use super::positions::{Fetchable, Lookup};
 use super::{ConsumeError, Shared};
 use crate::admin::{ListedOffset, Outcomes};
 use crate::clock::now_ms;
@@ -245,7 +245,7 @@ impl Driver {
         let metadata = self.shared.cluster.metadata();
         let read = result.and_then(|response| {
             let broker = response.broker().clone();
-            let decoded = fetch::read(response, &self.shared.config, &metadata);
+            let decoded = fetch::read(response, asked, &self.shared.config, &metadata);
             let api = klamm_protocol::ApiKey::Fetch;
             decoded.map_err(|source| RequestError::Decode { broker, api, source })
         });
@@ -289,10 +289,6 @@ impl Driver {
                     state.positions.fetched(&fetchable.partition, fetchable.version, data);
                 }
                 Some(PartitionAnswer::Refused { code, leader }) => self.refused(fetchable, code, leader, now),
-                Some(PartitionAnswer::Corrupt(source)) => {
-                    let (partition, offset) = (fetchable.partition.clone(), fetchable.offset);
-                    self.report(ConsumeError::Corrupt { partition, offset, source });
-                }
             }
         }
         self.shared.ready.notify_waiters();
@@ -310,15 +306,11 @@ impl Driver {
                 self.fetch_again(std::slice::from_ref(asked), self.retry_at(now));
             }
             FetchFailure::OutOfRange => {
-                let mut state = self.shared.state.lock();
-                let has_policy = state.positions.out_of_range(partition, asked.version, now);
-                drop(state);
-                if !has_policy {
-                    self.report(ConsumeError::NoOffset { partition: partition.clone() });
-                }
+                self.shared.state.lock().positions.out_of_range(partition, asked.version, now);
             }
             FetchFailure::Fatal => {
-                self.report(ConsumeError::Partition { partition: partition.clone(), code });
+                let error = ConsumeError::Partition { partition: partition.clone(), code };
+                self.shared.state.lock().positions.failed(partition, asked.version, error);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Fetch requests and what their answers hold of each partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use klamm_records::{AnyBatch, BatchError};
 
 use super::aborted::{AbortedFilter, AbortedTransaction};
 use super::fetch_session::{PartitionFetch, SessionFetch};
-use super::positions::{Content, PartitionData};
+use super::positions::{Content, Fetchable, PartitionData};
 use super::records::CorruptBatch;
 use crate::cluster::Metadata;
 use crate::config::{ConsumerConfig, IsolationLevel};
@@ -37,7 +37,6 @@ pub(super) enum PartitionAnswer {
         /// The leader and its epoch, when the broker is not it.
         leader: Option<(i32, i32)>,
     },
-    Corrupt(CorruptBatch),
 }
 
 /// Sends what a session wants and returns the response.
@@ -100,22 +99,26 @@ fn fetch_partition(
     }
 }
 
-/// Reads a response. Batches stay in its frame.
+/// Reads what a response says of the partitions asked for. Batches stay in its frame.
 pub(super) fn read(
     response: Response,
+    asked: &[Fetchable],
     config: &ConsumerConfig,
     metadata: &Metadata,
 ) -> Result<FetchAnswer, DecodeError> {
     let version = response.version();
     let frame = Arc::new(response.into_bytes());
     let decoded = connection::decode::<FetchRequest<'_>>(&frame, version)?;
+    let asked: HashMap<_, _> = asked.iter().map(|asked| (&asked.partition, asked.offset)).collect();
     let mut partitions = Vec::new();
     for topic in decoded.responses {
         let by_id = metadata.topic_name(topic.topic_id).filter(|_| topic.topic.is_empty());
         let name: Arc<str> = by_id.cloned().unwrap_or_else(|| Arc::from(&*topic.topic));
         for partition in topic.partitions {
             let key = TopicPartition { topic: Arc::clone(&name), partition: partition.partition_index };
-            partitions.push((key, partition_answer(&frame, partition, config)));
+            if let Some(offset) = asked.get(&key) {
+                partitions.push((key, partition_answer(&frame, partition, *offset, config)));
+            }
         }
     }
     Ok(FetchAnswer { code: decoded.error_code, session_id: decoded.session_id, partitions })
@@ -124,6 +127,7 @@ pub(super) fn read(
 fn partition_answer(
     frame: &Arc<Vec<u8>>,
     response: PartitionResponse<'_>,
+    offset: i64,
     config: &ConsumerConfig,
 ) -> PartitionAnswer {
     if response.error_code.is_error() {
@@ -131,26 +135,21 @@ fn partition_answer(
         let leader = leader.filter(|(leader, _)| *leader >= 0);
         return PartitionAnswer::Refused { code: response.error_code, leader };
     }
-    match contents(frame, &response, config) {
-        Ok(contents) => {
-            let committed_only = config.isolation_level == IsolationLevel::ReadCommitted;
-            let end_offset =
-                if committed_only { response.last_stable_offset } else { response.high_watermark };
-            PartitionAnswer::Data(PartitionData {
-                contents,
-                high_watermark: response.high_watermark,
-                end_offset,
-            })
-        }
-        Err(corrupt) => PartitionAnswer::Corrupt(corrupt),
-    }
+    let (contents, corrupt) = contents(frame, &response, offset, config);
+    let committed_only = config.isolation_level == IsolationLevel::ReadCommitted;
+    let end_offset = if committed_only { response.last_stable_offset } else { response.high_watermark };
+    let high_watermark = response.high_watermark;
+    PartitionAnswer::Data(PartitionData { contents, corrupt, high_watermark, end_offset })
 }
 
+/// The batches up to the first damaged one, and what is wrong with that. It is told from this answer and not from
+/// another that begins with it: a broker that looks for the offset behind the good ones may pass over it.
 fn contents(
     frame: &Arc<Vec<u8>>,
     response: &PartitionResponse<'_>,
+    offset: i64,
     config: &ConsumerConfig,
-) -> Result<Vec<Content>, CorruptBatch> {
+) -> (Vec<Content>, Option<CorruptBatch>) {
     let bytes = response.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default();
     let aborted = response.aborted_transactions.iter().flatten().map(|transaction| AbortedTransaction {
         producer_id: transaction.producer_id,
@@ -158,26 +157,53 @@ fn contents(
     });
     let mut filter = AbortedFilter::new(aborted.collect());
     let mut contents = Vec::new();
+    // The first batch may begin before the offset asked for, or even end there.
+    let mut due = Due::default();
     for batch in klamm_records::any_batches(bytes) {
-        match checked(batch, config) {
-            Ok(batch) => contents.push(content(frame, &batch, &mut filter)),
-            Err(corrupt) if contents.is_empty() => return Err(corrupt),
-            // What stands before it is good. The next fetch begins with the damaged one.
-            Err(_) => break,
+        match checked(batch, due, config) {
+            Ok(batch) => {
+                due = Due { base_offset: batch.last_offset() + 1, last_offset: offset };
+                contents.push(content(frame, &batch, &mut filter));
+            }
+            Err(corrupt) => return (contents, Some(corrupt)),
         }
     }
-    Ok(contents)
+    (contents, None)
 }
 
 fn checked<'a>(
     batch: Result<AnyBatch<'a>, BatchError>,
+    due: Due,
     config: &ConsumerConfig,
 ) -> Result<AnyBatch<'a>, CorruptBatch> {
     let batch = batch?;
     if config.check_crcs {
         batch.check_crc()?;
     }
+    check_offsets(&batch, due)?;
     Ok(batch)
+}
+
+/// The least offsets that the next batch may have.
+#[derive(Clone, Copy, Default)]
+struct Due {
+    base_offset: i64,
+    last_offset: i64,
+}
+
+/// Offsets only grow from batch to batch; gaps are what compaction leaves.
+fn check_offsets(batch: &AnyBatch<'_>, due: Due) -> Result<(), CorruptBatch> {
+    let last_offset = batch.last_offset();
+    let base_offset = match batch {
+        AnyBatch::V2(batch) => batch.header().base_offset,
+        // The old formats name the last offset only.
+        AnyBatch::Legacy(_) => last_offset,
+    };
+    let is_in_order = base_offset <= last_offset && last_offset < i64::MAX;
+    if is_in_order && due.base_offset <= base_offset && due.last_offset <= last_offset {
+        return Ok(());
+    }
+    Err(CorruptBatch::Offsets { base_offset, last_offset, due: due.base_offset.max(due.last_offset) })
 }
 
 fn content(frame: &Arc<Vec<u8>>, batch: &AnyBatch<'_>, filter: &mut AbortedFilter) -> Content {
@@ -205,6 +231,31 @@ fn range_within(frame: &[u8], slice: &[u8]) -> Range<usize> {
     start..start + slice.len()
 }
 
+/// What a fetch error of a partition asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FetchFailure {
+    /// Start over at another offset.
+    OutOfRange,
+    /// Again later, after a look at the metadata if so marked.
+    Later { refresh: bool },
+    /// The application must know.
+    Fatal,
+}
+
+/// Sorts the errors of a fetch.
+pub(super) fn fetch_failure(code: ErrorCode) -> FetchFailure {
+    match code {
+        ErrorCode::OFFSET_OUT_OF_RANGE => FetchFailure::OutOfRange,
+        // Retriable for a producer, who sends again; what is damaged in the log stays so.
+        ErrorCode::CORRUPT_MESSAGE => FetchFailure::Fatal,
+        code if code.is_retriable() => {
+            FetchFailure::Later { refresh: crate::cluster::asks_for_refresh(code) }
+        }
+        ErrorCode::UNKNOWN_SERVER_ERROR => FetchFailure::Later { refresh: false },
+        _ => FetchFailure::Fatal,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use klamm_protocol::Records;
@@ -219,15 +270,16 @@ mod tests {
         builder.build()
     }
 
-    fn offsets(bytes: &[u8], aborted: Vec<Aborted>) -> Result<Vec<(bool, i64)>, CorruptBatch> {
+    /// Whether each content of an answer to a fetch at `offset` is to be delivered, and the offset behind it.
+    fn read_at(offset: i64, bytes: &[u8], aborted: Vec<Aborted>) -> (Vec<(bool, i64)>, Option<CorruptBatch>) {
         let frame = Arc::new(bytes.to_vec());
         let response = PartitionResponse {
             records: Some(Records::Bytes(frame.as_slice().into())),
             aborted_transactions: Some(aborted),
             ..PartitionResponse::default()
         };
-        let contents = contents(&frame, &response, &ConsumerConfig::default())?;
-        Ok(contents
+        let (contents, corrupt) = contents(&frame, &response, offset, &ConsumerConfig::default());
+        let offsets = contents
             .iter()
             .map(|content| match content {
                 Content::Batch { range, next_offset, .. } => {
@@ -237,9 +289,11 @@ mod tests {
                     );
                     (true, *next_offset)
                 }
-                Content::Skip { next_offset } | Content::End { offset: next_offset } => (false, *next_offset),
+                Content::Skip { next_offset } => (false, *next_offset),
+                other => panic!("{other:?}"),
             })
-            .collect())
+            .collect();
+        (offsets, corrupt)
     }
 
     #[test]
@@ -247,16 +301,50 @@ mod tests {
         let mut bytes = [batch(5, -1), batch(6, 9), batch(7, -1)].concat();
         bytes.extend(&batch(8, -1)[..40]);
         let aborted = vec![Aborted { producer_id: 9, first_offset: 6 }];
-        assert_eq!(offsets(&bytes, aborted), Ok(vec![(true, 6), (false, 7), (true, 8)]));
-        assert_eq!(offsets(&[], Vec::new()), Ok(Vec::new()));
+        assert_eq!(read_at(5, &bytes, aborted), (vec![(true, 6), (false, 7), (true, 8)], None));
+        assert_eq!(read_at(5, &[], Vec::new()), (Vec::new(), None));
     }
 
     #[test]
     fn a_damaged_batch_is_an_error() {
         let mut bytes = batch(5, -1);
         *bytes.last_mut().expect("not empty") ^= 1;
-        assert!(matches!(offsets(&bytes, Vec::new()), Err(CorruptBatch::Batch(_))));
-        let after_good = [batch(4, -1), bytes].concat();
-        assert_eq!(offsets(&after_good, Vec::new()), Ok(vec![(true, 5)]), "what is good is delivered first");
+        let (good, corrupt) = read_at(4, &[batch(4, -1), bytes].concat(), Vec::new());
+        assert_eq!(good, [(true, 5)], "what is good is delivered first");
+        assert!(matches!(corrupt, Some(CorruptBatch::Batch(_))), "{corrupt:?}");
+    }
+
+    #[test]
+    fn offsets_grow_from_batch_to_batch() {
+        let misfit =
+            |offset, due| Some(CorruptBatch::Offsets { base_offset: offset, last_offset: offset, due });
+        let table = [
+            ("gaps", 3, vec![5, 7, 1 << 40], 3, None),
+            ("the first ends before what was asked for", 5, vec![2, 5], 2, None),
+            ("so does the second", 5, vec![2, 3], 1, misfit(3, 5)),
+            ("one is below its predecessor", 5, vec![5, 6, 1, 7], 2, misfit(1, 7)),
+            ("one is there twice", 5, vec![5, 5], 1, misfit(5, 6)),
+            ("the first is negative", 5, vec![-5, 6], 0, misfit(-5, 0)),
+            ("nothing can come behind the first", 5, vec![i64::MAX], 0, misfit(i64::MAX, 0)),
+        ];
+        for (name, offset, bases, good, expected) in table {
+            let bytes: Vec<u8> = bases.into_iter().flat_map(|base| batch(base, -1)).collect();
+            let (contents, corrupt) = read_at(offset, &bytes, Vec::new());
+            assert_eq!((contents.len(), corrupt), (good, expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_fetch_error_is_for_the_application_where_asking_again_cannot_help() {
+        let table = [
+            (ErrorCode::OFFSET_OUT_OF_RANGE, FetchFailure::OutOfRange),
+            (ErrorCode::CORRUPT_MESSAGE, FetchFailure::Fatal),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, FetchFailure::Fatal),
+            (ErrorCode::KAFKA_STORAGE_ERROR, FetchFailure::Later { refresh: true }),
+            (ErrorCode::UNKNOWN_SERVER_ERROR, FetchFailure::Later { refresh: false }),
+        ];
+        for (code, expected) in table {
+            assert_eq!(fetch_failure(code), expected, "{code}");
+        }
     }
 }

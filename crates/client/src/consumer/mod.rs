@@ -304,18 +304,19 @@ impl Consumer {
         if state.revocation != Revocation::None {
             return None;
         }
-        let delivery = state.positions.next()?;
-        drop(state);
-        if matches!(delivery, Delivery::Batch { wants_fetch: true, .. }) {
+        let delivery = state.positions.next();
+        if state.positions.take_has_work() {
             self.shared.wake.notify_one();
         }
-        Some(self.deliver(delivery))
+        drop(state);
+        delivery.map(|delivery| self.deliver(delivery))
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<Event, ConsumeError> {
         match delivery {
             Delivery::End { partition, offset } => Ok(Event::EndOfPartition { partition, offset }),
-            Delivery::Batch { partition, frame, range, from_offset, .. } => {
+            Delivery::Failed(error) => Err(error),
+            Delivery::Batch { partition, frame, range, from_offset } => {
                 let read = Records::read(partition.clone(), &frame, range, from_offset);
                 read.map(Event::Records).map_err(|source| {
                     self.shared.state.lock().positions.halt(&partition, from_offset);

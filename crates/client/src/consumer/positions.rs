@@ -6,6 +6,7 @@
 //! Invariants:
 //! - `position` is the offset of the record to be delivered next, `fetch_offset` that of the batch to be fetched next;
 //!   `position` ≤ `fetch_offset`, and what lies between is in the buffer.
+//! - What befalls a partition waits in the buffer behind the records that were fetched before it.
 //! - An answer is taken only by the state that asked for it: every seek makes a new `version`.
 //! - `buffered_bytes` of all partitions together is what the buffer holds.
 
@@ -13,10 +14,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::TopicPartition;
 use crate::admin::OffsetSpec;
 use crate::config::AutoOffsetReset;
 use crate::consumer::group::offsets::GroupOffset;
-use crate::{ErrorCode, TopicPartition};
+use crate::consumer::{ConsumeError, CorruptBatch};
 
 /// Where to start reading a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +51,18 @@ pub(super) enum Content {
     Skip { next_offset: i64 },
     /// The end of the partition.
     End { offset: i64 },
+    /// From here on nothing is read before a seek.
+    Failed(ConsumeError),
+    /// From here on there is nothing: another start is to be looked up.
+    Restart(OffsetSpec),
 }
 
 /// What one answer holds of a partition.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartitionData {
     pub(super) contents: Vec<Content>,
+    /// What is wrong with the batch behind the contents.
+    pub(super) corrupt: Option<CorruptBatch>,
     pub(super) high_watermark: i64,
     /// Where reading ends for us: the high watermark, or the last stable offset.
     pub(super) end_offset: i64,
@@ -63,18 +71,9 @@ pub(super) struct PartitionData {
 /// What to deliver next.
 #[derive(Debug, Clone)]
 pub(super) enum Delivery {
-    Batch {
-        partition: TopicPartition,
-        frame: Arc<Vec<u8>>,
-        range: Range<usize>,
-        from_offset: i64,
-        /// There is room in the buffer again.
-        wants_fetch: bool,
-    },
-    End {
-        partition: TopicPartition,
-        offset: i64,
-    },
+    Batch { partition: TopicPartition, frame: Arc<Vec<u8>>, range: Range<usize>, from_offset: i64 },
+    End { partition: TopicPartition, offset: i64 },
+    Failed(ConsumeError),
 }
 
 /// A look-up that a partition waits for.
@@ -188,6 +187,7 @@ pub(super) struct Positions {
     limits: Limits,
     /// Partitions whose position has moved since the application last asked for more.
     unprocessed: Vec<TopicPartition>,
+    has_work: bool,
 }
 
 impl Positions {
@@ -199,6 +199,7 @@ impl Positions {
             next_version: 0,
             limits,
             unprocessed: Vec::new(),
+            has_work: false,
         }
     }
 
@@ -363,6 +364,12 @@ impl Positions {
             state.fetch_offset = state.fetch_offset.max(next_offset(&content));
             self.buffer.push_back(Fetched { partition: partition.clone(), version, content });
         }
+        if let Some(source) = data.corrupt {
+            let error =
+                ConsumeError::Corrupt { partition: partition.clone(), offset: state.fetch_offset, source };
+            self.failed(partition, version, error);
+            return;
+        }
         if self.limits.tells_ends
             && state.fetch_offset >= data.end_offset
             && state.end_told != state.fetch_offset
@@ -373,16 +380,26 @@ impl Positions {
         }
     }
 
-    /// The broker has no such offset: start over as `auto.offset.reset` says. False if it says nothing; then the
+    /// A partition cannot be fetched any further: once what has been fetched is delivered, `error` is, and the
     /// partition waits for a seek.
-    pub(super) fn out_of_range(&mut self, partition: &TopicPartition, version: u64, now_ms: i64) -> bool {
-        let Some(state) = self.states.get_mut(partition).filter(|state| state.version == version) else {
-            return true;
-        };
-        let Some(spec) = reset_spec(self.limits.reset, now_ms) else { return false };
-        state.is_asking = false;
-        state.step = Step::NeedsOffset(spec);
-        true
+    pub(super) fn failed(&mut self, partition: &TopicPartition, version: u64, error: ConsumeError) {
+        self.end_with(partition, version, Content::Failed(error));
+    }
+
+    /// The broker has no such offset: once what has been fetched is delivered, start over as `auto.offset.reset` says.
+    /// If it says nothing, that is an error.
+    pub(super) fn out_of_range(&mut self, partition: &TopicPartition, version: u64, now_ms: i64) {
+        let error = || Content::Failed(ConsumeError::NoOffset { partition: partition.clone() });
+        let content = reset_spec(self.limits.reset, now_ms).map_or_else(error, Content::Restart);
+        self.end_with(partition, version, content);
+    }
+
+    /// Puts the last thing of a partition into the buffer. It is not fetched meanwhile.
+    fn end_with(&mut self, partition: &TopicPartition, version: u64, content: Content) {
+        if let Some(state) = self.states.get_mut(partition).filter(|state| state.version == version) {
+            state.is_asking = true;
+            self.buffer.push_back(Fetched { partition: partition.clone(), version, content });
+        }
     }
 
     /// What was delivered last cannot be read: the partition stands at `offset` and waits for a seek.
@@ -425,18 +442,28 @@ impl Positions {
                 Content::End { offset } => {
                     return Some(Delivery::End { partition: fetched.partition, offset });
                 }
+                Content::Failed(error) => return Some(Delivery::Failed(error)),
+                Content::Restart(spec) => {
+                    (state.step, state.is_asking) = (Step::NeedsOffset(spec), false);
+                    self.has_work = true;
+                }
                 Content::Batch { frame, range, leader_epoch, .. } => {
                     state.leader_epoch = leader_epoch;
                     state.buffered_bytes -= range.len();
                     self.buffered_bytes -= range.len();
                     let has_room = state.buffered_bytes < self.limits.partition_bytes_max;
-                    let wants_fetch = has_room && !state.is_asking;
+                    self.has_work |= has_room && !state.is_asking;
                     let partition = fetched.partition;
-                    return Some(Delivery::Batch { partition, frame, range, from_offset, wants_fetch });
+                    return Some(Delivery::Batch { partition, frame, range, from_offset });
                 }
             }
         }
         None
+    }
+
+    /// Whether a delivery has made room for a fetch, or an offset to be looked up, since this was last asked.
+    pub(super) fn take_has_work(&mut self) -> bool {
+        std::mem::take(&mut self.has_work)
     }
 
     /// What to commit: of everything delivered, or only of what has been processed for sure.
@@ -476,10 +503,12 @@ impl Positions {
     }
 }
 
+/// The offset behind a content; one before all others if it does not move the position.
 fn next_offset(content: &Content) -> i64 {
     match content {
         Content::Batch { next_offset, .. } | Content::Skip { next_offset } => *next_offset,
         Content::End { offset } => *offset,
+        Content::Failed(_) | Content::Restart(_) => UNKNOWN,
     }
 }
 
@@ -489,31 +518,6 @@ fn reset_spec(reset: AutoOffsetReset, now_ms: i64) -> Option<OffsetSpec> {
         AutoOffsetReset::Latest => Some(OffsetSpec::Latest),
         AutoOffsetReset::ByDuration { ms } => Some(OffsetSpec::Timestamp(now_ms - ms)),
         AutoOffsetReset::None => None,
-    }
-}
-
-/// What a fetch error of a partition asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FetchFailure {
-    /// Start over at another offset.
-    OutOfRange,
-    /// Again later, after a look at the metadata if so marked.
-    Later { refresh: bool },
-    /// The application must know.
-    Fatal,
-}
-
-/// Sorts the errors of a fetch.
-pub(super) fn fetch_failure(code: ErrorCode) -> FetchFailure {
-    match code {
-        ErrorCode::OFFSET_OUT_OF_RANGE => FetchFailure::OutOfRange,
-        // Retriable for a producer, who sends again; what is damaged in the log stays so.
-        ErrorCode::CORRUPT_MESSAGE => FetchFailure::Fatal,
-        code if code.is_retriable() => {
-            FetchFailure::Later { refresh: crate::cluster::asks_for_refresh(code) }
-        }
-        ErrorCode::UNKNOWN_SERVER_ERROR => FetchFailure::Later { refresh: false },
-        _ => FetchFailure::Fatal,
     }
 }
 

@@ -38,6 +38,16 @@ pub enum CorruptBatch {
     /// Its body cannot be decompressed, or holds something else than records.
     #[error(transparent)]
     Records(#[from] RecordError),
+    /// Its offsets, which no CRC covers, are not those of a batch that may stand here.
+    #[error("it has the offsets {base_offset} to {last_offset} where {due} or later ones were due")]
+    Offsets {
+        /// The first offset.
+        base_offset: i64,
+        /// The last offset.
+        last_offset: i64,
+        /// The least offset that could stand here.
+        due: i64,
+    },
 }
 
 impl Records {

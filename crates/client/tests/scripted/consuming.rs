@@ -258,6 +258,67 @@ async fn a_damaged_batch_is_reported_once() {
 }
 
 #[tokio::test]
+async fn good_batches_come_before_a_damaged_one() {
+    let last_byte: fn(&mut Vec<u8>) = |batch| *batch.last_mut().expect("not empty") ^= 1;
+    // No CRC covers the base offset.
+    let offset_back: fn(&mut Vec<u8>) = |batch| batch[7] = 1;
+    let offset_negative: fn(&mut Vec<u8>) = |batch| batch[0] ^= 0x80;
+    for damage in [last_byte, offset_back, offset_negative] {
+        let cluster = FakeCluster::start(1, 1, move |request| {
+            (request.key == ApiKey::Fetch).then(|| {
+                let mut batches = [0, 2, 4, 6].map(|offset| batch(offset, Compression::None));
+                damage(&mut batches[2]);
+                let records = Some(Records::Bytes(batches.concat().into()));
+                answer(0, PartitionData { records, ..PartitionData::default() })
+            })
+        })
+        .await;
+        let mut consumer = consumer(&cluster, &[]);
+        consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
+        assert_eq!(offsets(&mut consumer, 4).await, [0, 1, 2, 3]);
+        let error = consumer.next().await.expect_err("damaged");
+        assert!(matches!(error, ConsumeError::Corrupt { offset: 4, .. }), "{error}");
+        assert_eq!(consumer.position(&partition()), Some(4));
+    }
+}
+
+/// Partitions 0 and 1 as they are asked for: with their offsets.
+fn all_asked(request: &Incoming) -> Vec<(i32, i64)> {
+    let request: FetchRequest<'_> = request.decode();
+    let partitions = request.topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.map(|partition| (partition.partition, partition.fetch_offset)).collect()
+}
+
+#[tokio::test]
+async fn an_error_does_not_overtake_what_was_fetched_before() {
+    let cluster = FakeCluster::start(1, 2, |request| {
+        (request.key == ApiKey::Fetch).then(|| match all_asked(request)[..] {
+            [(0, 0), _] => answer(0, data(0)),
+            // This tells the test that the answer before it has come.
+            [(1, _)] => {
+                answer(0, PartitionData { partition_index: 1, high_watermark: 7, ..PartitionData::default() })
+            }
+            _ => {
+                let error_code = ErrorCode::CORRUPT_MESSAGE;
+                answer(0, PartitionData { error_code, ..PartitionData::default() })
+            }
+        })
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    let second = TopicPartition::new(TOPIC, 1);
+    let start = StartAt::Offset(0);
+    consumer.assign([(partition(), start), (second.clone(), start)]).expect("assigned");
+    while consumer.high_watermark(&second).is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(offsets(&mut consumer, 2).await, [0, 1]);
+    let error = consumer.next().await.expect_err("refused");
+    let expected = ErrorCode::CORRUPT_MESSAGE;
+    assert!(matches!(error, ConsumeError::Partition { code, .. } if code == expected), "{error}");
+}
+
+#[tokio::test]
 async fn a_batch_that_does_not_decompress_halts_its_partition() {
     let cluster = FakeCluster::start(1, 1, |request| {
         (request.key == ApiKey::Fetch).then(|| {

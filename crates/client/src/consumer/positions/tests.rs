@@ -15,7 +15,7 @@ fn batch(next_offset: i64, bytes: usize) -> Content {
 }
 
 fn data(contents: Vec<Content>, end: i64) -> PartitionData {
-    PartitionData { contents, high_watermark: end, end_offset: end }
+    PartitionData { contents, corrupt: None, high_watermark: end, end_offset: end }
 }
 
 #[test]
@@ -109,25 +109,79 @@ fn a_paused_partition_keeps_what_it_has() {
     assert!(matches!(positions.next(), Some(Delivery::Batch { partition, .. }) if partition == t(0)));
 }
 
-#[test]
-fn out_of_range_starts_over() {
-    let mut positions = positions(AutoOffsetReset::ByDuration { ms: 10 });
-    positions.start(t(0), StartAt::Offset(1_000_000));
+/// A partition read from 0 with the records up to 5 in the buffer, and another fetch on its way.
+fn with_five_buffered(reset: AutoOffsetReset) -> (Positions, u64) {
+    let mut positions = positions(reset);
+    positions.start(t(0), StartAt::Offset(0));
     let version = positions.fetchable(0).ready[0].version;
-    assert!(positions.out_of_range(&t(0), version, 500));
-    assert_eq!(positions.take_lookups(500)[0].spec, OffsetSpec::Timestamp(490));
+    positions.fetched(&t(0), version, data(vec![batch(5, 10)], 50));
+    positions.fetching(&t(0));
+    (positions, version)
+}
+
+fn refused() -> ConsumeError {
+    ConsumeError::Partition { partition: t(0), code: klamm_protocol::ErrorCode::CORRUPT_MESSAGE }
 }
 
 #[test]
-fn a_fetch_error_is_for_the_application_where_asking_again_cannot_help() {
-    let table = [
-        (ErrorCode::OFFSET_OUT_OF_RANGE, FetchFailure::OutOfRange),
-        (ErrorCode::CORRUPT_MESSAGE, FetchFailure::Fatal),
-        (ErrorCode::TOPIC_AUTHORIZATION_FAILED, FetchFailure::Fatal),
-        (ErrorCode::KAFKA_STORAGE_ERROR, FetchFailure::Later { refresh: true }),
-        (ErrorCode::UNKNOWN_SERVER_ERROR, FetchFailure::Later { refresh: false }),
-    ];
-    for (code, expected) in table {
-        assert_eq!(fetch_failure(code), expected, "{code}");
+fn an_error_comes_behind_what_was_fetched_before_it() {
+    let (mut positions, version) = with_five_buffered(AutoOffsetReset::Earliest);
+    positions.failed(&t(0), version, refused());
+    assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
+    let delivered = positions.next();
+    assert!(matches!(delivered, Some(Delivery::Failed(ConsumeError::Partition { .. }))), "{delivered:?}");
+    assert!(positions.next().is_none(), "it is told once");
+    assert_eq!(positions.position(&t(0)), Some(5));
+    assert_eq!(positions.fetchable(0), Fetchables::default(), "it waits for a seek");
+    assert!(!positions.take_has_work());
+    positions.start(t(0), StartAt::Offset(7));
+    assert_eq!(positions.fetchable(0).ready[0].offset, 7);
+    positions.check_invariants();
+}
+
+#[test]
+fn a_damaged_batch_comes_behind_the_good_ones_of_its_answer() {
+    let (mut positions, version) = with_five_buffered(AutoOffsetReset::Earliest);
+    let misfit = CorruptBatch::Offsets { base_offset: 1, last_offset: 1, due: 9 };
+    let corrupt = Some(misfit.clone());
+    positions.fetched(&t(0), version, PartitionData { corrupt, ..data(vec![batch(9, 10)], 50) });
+    assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
+    assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 5, .. })));
+    match positions.next() {
+        Some(Delivery::Failed(ConsumeError::Corrupt { offset: 9, source, .. })) => assert_eq!(source, misfit),
+        other => panic!("{other:?}"),
     }
+    assert_eq!(positions.fetchable(0), Fetchables::default(), "it waits for a seek");
+}
+
+#[test]
+fn a_seek_makes_an_error_void() {
+    let (mut positions, version) = with_five_buffered(AutoOffsetReset::Earliest);
+    positions.failed(&t(0), version, refused());
+    positions.start(t(0), StartAt::Offset(7));
+    positions.failed(&t(0), version, refused());
+    assert!(positions.next().is_none());
+    assert_eq!(positions.fetchable(0).ready[0].offset, 7);
+}
+
+#[test]
+fn out_of_range_starts_over_behind_what_was_fetched_before() {
+    let (mut positions, version) = with_five_buffered(AutoOffsetReset::ByDuration { ms: 10 });
+    positions.out_of_range(&t(0), version, 500);
+    assert!(positions.take_lookups(500).is_empty());
+    assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
+    assert!(!positions.take_has_work());
+    assert!(positions.next().is_none());
+    assert!(positions.take_has_work());
+    assert_eq!(positions.take_lookups(500)[0].spec, OffsetSpec::Timestamp(490));
+    positions.check_invariants();
+}
+
+#[test]
+fn out_of_range_without_a_policy_is_an_error() {
+    let (mut positions, version) = with_five_buffered(AutoOffsetReset::None);
+    positions.out_of_range(&t(0), version, 500);
+    assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
+    assert!(matches!(positions.next(), Some(Delivery::Failed(ConsumeError::NoOffset { .. }))));
+    assert!(positions.take_lookups(500).is_empty(), "it waits for a seek");
 }
