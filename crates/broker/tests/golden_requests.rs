@@ -56,7 +56,7 @@ impl Running {
         let threads = Arc::new(WorkerThreads::start(1).unwrap());
         let environment = Environment {
             network: Arc::new(TcpNetwork),
-            disk: Arc::new(RealDisk::default()),
+            disk: Arc::new(RealDisk),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             executors: threads.clone(),

@@ -37,7 +37,7 @@ struct Promised {
 /// Appends, with a flush now and then, until the machine goes down.
 fn run_until_down(disk: &SimulatedDisk, seed: u64) -> Promised {
     let mut promised = Promised::default();
-    let Ok((log, _)) = Log::open(Arc::new(disk.clone()), klamm_log::OpenFiles::new(3), small(DIR)) else {
+    let Ok((log, _)) = Log::open(Arc::new(disk.clone()), OpenFiles::new(3), small(DIR)) else {
         return promised;
     };
     for n in 0..200_u64 {
@@ -118,7 +118,7 @@ fn the_machine_may_go_down_again_during_recovery() {
             disk.crash_after(seed * attempt % 60);
             let recovery =
                 LogOpening { was_clean: false, recovery_point: promised.flushed as i64, ..small(DIR) };
-            let _ = Log::open(Arc::new(disk.clone()), klamm_log::OpenFiles::new(3), recovery);
+            let _ = Log::open(Arc::new(disk.clone()), OpenFiles::new(3), recovery);
         }
         disk.restart(Crash::Power);
         check_recovered(&disk, &promised, promised.flushed, &format!("seed {seed}"));

@@ -9,6 +9,7 @@ mod describe;
 mod directory;
 mod load;
 mod movement;
+mod removal;
 mod stop;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -366,88 +367,6 @@ impl LogDirs {
         directory.begin(&*self.disk)
     }
 
-    /// Takes a partition out and renames its folder, so that it is not found on the next start even if it is not removed
-    /// before. Whether there was one. The files go with [`remove_deleted`](Self::remove_deleted).
-    pub fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
-        let found = [&self.replicas, &self.futures].map(|replicas| replicas.write().remove(partition));
-        let mut any = false;
-        for replica in found.into_iter().flatten() {
-            self.retire(partition, &replica, now_ms)?;
-            any = true;
-        }
-        if let Some(failed) = self.failed.write().remove(partition) {
-            self.rename_failed(partition, &failed, FolderKind::Deleted, now_ms)?;
-            any = true;
-        }
-        Ok(any)
-    }
-
-    /// Takes a partition that the metadata does not know out, and renames its folder to Kafka's `-stray` name, under which it is
-    /// never loaded and never removed. A copy of it that was on the move goes. Nothing is done, and `false` returned, where there is
-    /// none or it belongs to another topic than this.
-    pub fn set_aside(
-        &self,
-        partition: &TopicPartition,
-        topic_id: Option<Uuid>,
-        now_ms: i64,
-    ) -> Result<bool, StorageError> {
-        let failed = remove_if(&self.failed, partition, |failed| failed.topic_id == topic_id);
-        if let Some(failed) = failed {
-            self.rename_failed(partition, &failed, FolderKind::Stray, now_ms)?;
-            return Ok(true);
-        }
-        let replica = remove_if(&self.replicas, partition, |replica| replica.topic_id == topic_id);
-        let Some(replica) = replica else { return Ok(false) };
-        self.cancel_move(partition, now_ms)?;
-        self.on(&replica.directory, replica.log.close(true))?;
-        self.rename(partition, &replica, FolderKind::Stray, now_ms)?;
-        self.on(&replica.directory, replica.log.sync_names())?;
-        Ok(true)
-    }
-
-    fn rename_failed(
-        &self,
-        partition: &TopicPartition,
-        failed: &FailedReplica,
-        kind: FolderKind,
-        now_ms: i64,
-    ) -> Result<(), StorageError> {
-        let to = failed.directory.path().join(folder_name(partition, kind, self.unique(now_ms)));
-        let renamed = self.disk.rename(&failed.path, &to);
-        self.on(&failed.directory, renamed.map_err(|e| StorageError::new("rename", &failed.path, e)))
-    }
-
-    fn retire(&self, partition: &TopicPartition, replica: &Replica, now_ms: i64) -> Result<(), StorageError> {
-        self.rename(partition, replica, FolderKind::Deleted, now_ms)?;
-        let due_ms = now_ms.saturating_add(replica.log.config().file_delete_delay_ms);
-        self.deleted.lock().push((due_ms, Arc::clone(&replica.log)));
-        Ok(())
-    }
-
-    /// Ends appends to a replica and gives its folder the name of another kind.
-    fn rename(
-        &self,
-        partition: &TopicPartition,
-        replica: &Replica,
-        kind: FolderKind,
-        now_ms: i64,
-    ) -> Result<(), StorageError> {
-        let name = folder_name(partition, kind, self.unique(now_ms));
-        replica.log.end_appends();
-        replica.directory.replica_count().fetch_sub(1, Ordering::Relaxed);
-        self.on(&replica.directory, replica.log.rename(&replica.directory.path().join(name)))
-    }
-
-    /// Removes folders and segments whose deletion is due. Takes as long as the file system needs for it.
-    pub fn remove_deleted(&self, now_ms: i64) -> Result<(), StorageError> {
-        let due: Vec<_> = self.deleted.lock().extract_if(.., |(due_ms, _)| *due_ms <= now_ms).collect();
-        due.into_iter().try_for_each(|(_, log)| log.remove())?;
-        for (_, replica) in self.replicas() {
-            self.on(&replica.directory, replica.log.remove_deleted_files(now_ms).map(|_| ()))?;
-        }
-        Ok(())
-    }
-
     /// The directory that an error came from goes offline, unless its disk is only full or a file's content at fault.
     /// Returns the directory if this took it down, for the broker to report.
     pub fn note_error(&self, error: &StorageError) -> Option<Arc<LogDirectory>> {
@@ -468,15 +387,6 @@ impl LogDirs {
     fn unique(&self, now_ms: i64) -> u128 {
         u128::from(now_ms as u64) << 64 | u128::from(self.folders_made.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-fn remove_if<T>(
-    all: &RwLock<BTreeMap<TopicPartition, T>>,
-    partition: &TopicPartition,
-    is_meant: impl FnOnce(&T) -> bool,
-) -> Option<T> {
-    let mut all = all.write();
-    all.get(partition).is_some_and(is_meant).then(|| all.remove(partition))?
 }
 
 /// All formatted directories belong to one node of one cluster, and each is itself.
