@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use klamm_protocol::ErrorCode;
 
 use super::Shared;
-use super::group::offsets::{self, GroupOffset, OffsetsError};
+use super::group::offsets::{self, Committer, GroupOffset, OffsetsError};
 use crate::{RequestError, TopicPartition};
 
 /// Why offsets are not committed.
@@ -40,10 +40,45 @@ impl From<OffsetsError> for CommitError {
     }
 }
 
-/// Commits offsets, looking the coordinator up again as long as answers say that it is worth it.
-pub(super) async fn commit(
+/// What is known to be done with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// All that was delivered: the application says so.
+    Delivered,
+    /// What was delivered before the application asked for more.
+    Processed,
+}
+
+/// Commits the positions of what is done with. Commits take turns and each takes its positions when its turn has come, so that one
+/// that is tried again cannot undo another that began later.
+pub(super) async fn commit_positions(shared: &Shared, done: Done) -> Result<(), CommitError> {
+    let _turn = shared.committing.lock().await;
+    let (offsets, committer) = {
+        let mut state = shared.state.lock();
+        if done == Done::Delivered {
+            state.positions.note_processed();
+        }
+        (state.positions.to_commit(done == Done::Processed), state.committer.clone())
+    };
+    commit(shared, &offsets, &committer).await
+}
+
+/// Commits these offsets when the commits before are done.
+pub(super) async fn commit_offsets(
     shared: &Shared,
     offsets: &BTreeMap<TopicPartition, GroupOffset>,
+) -> Result<(), CommitError> {
+    let _turn = shared.committing.lock().await;
+    let committer = shared.state.lock().committer.clone();
+    commit(shared, offsets, &committer).await
+}
+
+/// Commits offsets, looking the coordinator up again as long as answers say that it is worth it. All attempts are in the name of
+/// the generation in which the first was made: in a later one the partitions may be another member's.
+async fn commit(
+    shared: &Shared,
+    offsets: &BTreeMap<TopicPartition, GroupOffset>,
+    committer: &Committer,
 ) -> Result<(), CommitError> {
     let group = shared.config.group_id.as_deref().ok_or(CommitError::NoGroup)?;
     if offsets.is_empty() {
@@ -52,7 +87,7 @@ pub(super) async fn commit(
     let answers = shared
         .cluster
         .retrying(shared.cluster.api_deadline(), OffsetsError::is_retriable, || async {
-            let attempt = attempt(shared, group, offsets).await;
+            let attempt = attempt(shared, group, offsets, committer).await;
             if attempt.is_err() {
                 shared.state.lock().coordinator = None;
             }
@@ -89,6 +124,7 @@ async fn attempt(
     shared: &Shared,
     group: &str,
     offsets: &BTreeMap<TopicPartition, GroupOffset>,
+    committer: &Committer,
 ) -> Result<Vec<(TopicPartition, ErrorCode)>, OffsetsError> {
     let known = shared.state.lock().coordinator;
     let node = match known {
@@ -97,6 +133,5 @@ async fn attempt(
     };
     shared.state.lock().coordinator = Some(node);
     let connection = shared.cluster.coordinator(node).await.map_err(RequestError::from)?;
-    let committer = shared.state.lock().committer.clone();
-    offsets::commit(&shared.cluster, &connection, group, &committer, offsets).await
+    offsets::commit(&shared.cluster, &connection, group, committer, offsets).await
 }

@@ -226,15 +226,14 @@ impl GroupDriver {
     }
 
     fn commit(&mut self, shared: &Arc<Shared>, events: &mut JoinSet<DriverEvent>, before_revocation: bool) {
-        let offsets = shared.state.lock().positions.to_commit(true);
-        if offsets.is_empty() {
+        if shared.state.lock().positions.to_commit(true).is_empty() {
             self.is_committed_before_revocation |= before_revocation;
             return;
         }
         self.is_committing = true;
         let shared = Arc::clone(shared);
         events.spawn(async move {
-            let result = commit::commit(&shared, &offsets).await;
+            let result = commit::commit_positions(&shared, commit::Done::Processed).await;
             DriverEvent::Group(GroupEvent::Committed { result, before_revocation })
         });
     }

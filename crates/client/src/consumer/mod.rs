@@ -158,6 +158,8 @@ struct Shared {
     state: Mutex<State>,
     cluster: Arc<Cluster>,
     config: ConsumerConfig,
+    /// Held by the commit whose turn it is.
+    committing: tokio::sync::Mutex<()>,
     /// The driver has something to reconsider.
     wake: Notify,
     /// There may be something to deliver.
@@ -196,6 +198,7 @@ impl Consumer {
             }),
             cluster: Cluster::with_network(config.client.clone(), network),
             config,
+            committing: tokio::sync::Mutex::default(),
             wake: Notify::new(),
             ready: Notify::new(),
             is_closing: AtomicBool::new(false),
@@ -379,8 +382,7 @@ impl Consumer {
 
     /// Commits the positions of all partitions: everything delivered counts as done.
     pub async fn commit(&self) -> Result<(), CommitError> {
-        let offsets = self.shared.state.lock().positions.to_commit(false);
-        commit::commit(&self.shared, &offsets).await
+        commit::commit_positions(&self.shared, commit::Done::Delivered).await
     }
 
     /// Commits these offsets, each that of the record to be read next.
@@ -388,7 +390,7 @@ impl Consumer {
         &self,
         offsets: &BTreeMap<TopicPartition, GroupOffset>,
     ) -> Result<(), CommitError> {
-        commit::commit(&self.shared, offsets).await
+        commit::commit_offsets(&self.shared, offsets).await
     }
 
     /// The group's committed offsets of these partitions.

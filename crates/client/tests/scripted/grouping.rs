@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use klamm_client::{Consumer, ConsumerConfig, ErrorCode, Event, GroupOffset, TopicPartition};
 use klamm_protocol::ApiKey;
@@ -28,11 +29,11 @@ struct Coordinator {
 impl Coordinator {
     fn reply(&self, request: &Incoming) -> Option<Reply> {
         match request.key {
-            ApiKey::JoinGroup => Some(join(request)),
+            ApiKey::JoinGroup => Some(join(request, 1)),
             ApiKey::SyncGroup => Some(sync(request)),
             ApiKey::Heartbeat => Some(self.heartbeat()),
             ApiKey::OffsetFetch => Some(offset_fetch()),
-            ApiKey::OffsetCommit => Some(offset_commit()),
+            ApiKey::OffsetCommit => Some(offset_commit(ErrorCode::NONE)),
             ApiKey::LeaveGroup => Some(Reply::answer(LeaveGroupResponse::default())),
             ApiKey::Fetch => Some(Reply::answer(FetchResponse::default())),
             _ => None,
@@ -48,7 +49,7 @@ impl Coordinator {
 }
 
 /// Asks for the name first, then makes the member the leader of itself.
-fn join(request: &Incoming) -> Reply {
+fn join(request: &Incoming, generation_id: i32) -> Reply {
     let request: JoinGroupRequest<'_> = request.decode();
     if request.member_id.is_empty() {
         let error_code = ErrorCode::MEMBER_ID_REQUIRED;
@@ -61,7 +62,7 @@ fn join(request: &Incoming) -> Reply {
     }
     let metadata = request.protocols[0].metadata.clone().into_owned();
     Reply::answer(JoinGroupResponse {
-        generation_id: 1,
+        generation_id,
         protocol_type: Some("consumer".into()),
         protocol_name: Some(request.protocols[0].name.to_string().into()),
         leader: "m".into(),
@@ -93,12 +94,10 @@ fn offset_fetch() -> Reply {
     Reply::answer(OffsetFetchResponse { groups: vec![group], ..Default::default() })
 }
 
-fn offset_commit() -> Reply {
-    let topic = OffsetCommitResponseTopic {
-        name: TOPIC.into(),
-        topic_id: TOPIC_ID,
-        partitions: vec![OffsetCommitResponsePartition::default()],
-    };
+fn offset_commit(error_code: ErrorCode) -> Reply {
+    let partition = OffsetCommitResponsePartition { error_code, ..Default::default() };
+    let topic =
+        OffsetCommitResponseTopic { name: TOPIC.into(), topic_id: TOPIC_ID, partitions: vec![partition] };
     Reply::answer(OffsetCommitResponse { topics: vec![topic], ..Default::default() })
 }
 
@@ -154,4 +153,36 @@ async fn commits_carry_the_members_name_and_generation() {
     let request: OffsetCommitRequest<'_> = sent[0].decode();
     assert_eq!((&*request.member_id, request.generation_id_or_member_epoch), ("m", 1));
     assert_eq!(request.topics[0].partitions[0].committed_offset, 50);
+}
+
+/// The member loses its place while its commit is tried again; in the new generation the partition may be another's.
+#[tokio::test]
+async fn a_commit_that_is_tried_again_stays_in_its_generation() {
+    let coordinator = Coordinator { rebalances: Mutex::new(1) };
+    let generation = AtomicI32::new(0);
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::JoinGroup => {
+            let is_named = !request.decode::<JoinGroupRequest<'_>>().member_id.is_empty();
+            Some(join(request, generation.fetch_add(i32::from(is_named), Ordering::Relaxed) + 1))
+        }
+        ApiKey::OffsetCommit if generation.load(Ordering::Relaxed) < 2 => {
+            Some(offset_commit(ErrorCode::COORDINATOR_LOAD_IN_PROGRESS))
+        }
+        ApiKey::Heartbeat if generation.load(Ordering::Relaxed) < 2 => {
+            let error_code = ErrorCode::UNKNOWN_MEMBER_ID;
+            Some(Reply::answer(HeartbeatResponse { error_code, ..Default::default() }))
+        }
+        _ => coordinator.reply(request),
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[("enable.auto.commit", "false")]);
+    consumer.subscribe([TOPIC]).expect("a group");
+    let assigned = consumer.next().await.expect("an event");
+    assert!(matches!(assigned, Event::Assigned(_)), "{assigned:?}");
+    let offsets = [(TopicPartition::new(TOPIC, 0), GroupOffset::new(50))].into();
+    consumer.commit_offsets(&offsets).await.expect("committed");
+    let sent = cluster.received(ApiKey::OffsetCommit);
+    let generation_of =
+        |request: &Incoming| request.decode::<OffsetCommitRequest<'_>>().generation_id_or_member_epoch;
+    assert!(sent.len() > 1 && sent.iter().all(|request| generation_of(request) == 1));
 }
