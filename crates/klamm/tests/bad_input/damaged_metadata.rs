@@ -46,8 +46,8 @@ fn a_changed_byte_of_metadata_is_never_believed() {
     for (file, named) in [(SNAPSHOT, SNAPSHOT), (LOG, "__cluster_metadata-0")] {
         let bytes = fs::read(base.path().join(file)).unwrap();
         for batch in batches(&bytes) {
-            // A timestamp, the first record's length, and the end of the last record.
-            for at in [batch.start + 30, batch.start + 61, batch.end - 1] {
+            // The batch's length, a timestamp, the first record's length, and the end of the last record.
+            for at in [batch.start + 10, batch.start + 30, batch.start + 61, batch.end - 1] {
                 assert_change_refused(base.path(), file, bytes.len() - at, named);
             }
         }
@@ -78,26 +78,34 @@ fn batches(bytes: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
+/// Cuts the last bytes off the metadata log.
+fn tear(data: &Path) {
+    let path = data.join(LOG);
+    let size = fs::metadata(&path).unwrap().len();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(size - 7).unwrap();
+}
+
 #[test]
 fn a_torn_end_of_the_metadata_log_is_cut_off_and_said() {
-    let base = tempfile::tempdir().unwrap();
-    stopped(base.path());
-    for was_clean in [true, false] {
-        let data = tempfile::tempdir().unwrap();
-        copy(base.path(), data.path());
-        let path = data.path().join(LOG);
-        let size = fs::metadata(&path).unwrap().len();
-        fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(size - 7).unwrap();
-        if !was_clean {
-            fs::remove_file(data.path().join(".kafka_cleanshutdown")).unwrap();
-        }
-        let broker = Broker::start(data.path());
-        let warnings = broker.warnings_of_start();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("__cluster_metadata-0 was recovered"), "{warnings:?}");
-        assert!(warnings[0].contains("bytes cut off at offset"), "{warnings:?}");
-        assert_eq!(broker.consume("kept"), ["0 a", "1 b"]);
-    }
+    let data = tempfile::tempdir().unwrap();
+    stopped(data.path());
+    tear(data.path());
+    fs::remove_file(data.path().join(".kafka_cleanshutdown")).unwrap();
+    let broker = Broker::start(data.path());
+    let warnings = broker.warnings_of_start();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("__cluster_metadata-0 was recovered"), "{warnings:?}");
+    assert!(warnings[0].contains("bytes cut off at offset"), "{warnings:?}");
+    assert_eq!(broker.consume("kept"), ["0 a", "1 b"]);
+}
+
+/// A clean stop leaves nothing torn, so what is missing was lost otherwise, and with it perhaps more.
+#[test]
+fn an_end_of_the_metadata_log_that_is_missing_after_a_clean_stop_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    stopped(data.path());
+    tear(data.path());
+    assert_refused(data.path(), &[], &[data.path().join(LOG).to_str().unwrap()]);
 }
 
 #[test]
