@@ -23,6 +23,25 @@ fn assert_verified(disk: &SimulatedDisk, context: &str) {
     assert!(findings.is_empty(), "{context}: {}", findings[0]);
 }
 
+/// The offset index writes its entries in groups, and so does the time index, which has fewer: recovery that begins at an entry of
+/// the one must not forget timestamps that the other had not written yet.
+#[test]
+fn recovery_from_the_middle_knows_the_largest_timestamp_before() {
+    let config = LogConfig { index_interval_bytes: 0, ..LogConfig::default() };
+    let opening = LogOpening { config: Arc::new(config), ..opening(DIR) };
+    let disk = simulated(1);
+    let (log, _) = open_simulated(&disk, opening.clone());
+    for n in 0..40 {
+        let timestamp = if n == 5 { 9000 } else { 1000 };
+        log.append_as_leader(&[batch(timestamp, &["value"])], LeaderAppend::client(0, 0)).unwrap();
+    }
+    let recovery_point = log.flush(log.log_end_offset()).unwrap().recovery_point;
+    drop(log);
+    disk.restart(Crash::Process);
+    drop(open_simulated(&disk, LogOpening { was_clean: false, recovery_point, ..opening }));
+    assert_verified(&disk, "recovered from the middle");
+}
+
 /// What a run was promised before the machine went down.
 #[derive(Default)]
 struct Promised {

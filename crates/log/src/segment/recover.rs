@@ -70,7 +70,8 @@ impl Segment {
         let mut kept = Kept {
             size: start.position,
             next_offset: start.offset,
-            largest: self.time_index.last()?,
+            // The time index may end before the offset index: each writes its entries when it has many.
+            largest: self.largest_timestamp_in(start.position)?,
             indexed_at: start.position,
         };
         let mut reason = None;
