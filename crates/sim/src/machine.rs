@@ -69,7 +69,8 @@ impl Machine {
             Err(reason) => {
                 self.trace.note(format_args!("the broker does not start: {reason}"));
                 process.die();
-                self.net.bury(Cut::Reset);
+                self.net.close_listeners();
+                self.net.cut(Cut::Reset, 1);
                 process.bury().await;
                 return Err(reason);
             }
@@ -85,8 +86,9 @@ impl Machine {
             Crash::Power => "the power fails",
         });
         self.process.die();
+        self.net.close_listeners();
         if let Some(cut) = cut {
-            self.net.bury(cut);
+            self.net.cut(cut, 1);
         }
         self.process.bury().await;
         self.server = None;
@@ -111,7 +113,8 @@ impl Machine {
             },
         };
         self.process.die();
-        self.net.bury(Cut::Reset);
+        self.net.close_listeners();
+        self.net.cut(Cut::Reset, 1);
         self.process.bury().await;
         self.disk.restart(Crash::Process);
         stopped

@@ -27,6 +27,8 @@ struct State {
     trace: Trace,
     /// Counts the losses that were forgiven.
     era: u32,
+    /// Counts the broker's processes.
+    life: u32,
     partitions: BTreeMap<TopicPartition, Partition>,
     groups: Groups,
     acknowledged: u64,
@@ -50,7 +52,15 @@ impl Checks {
     /// Nothing has happened.
     pub(crate) fn new(trace: Trace) -> Self {
         let (partitions, groups) = (BTreeMap::new(), Groups::default());
-        Self(Arc::new(Mutex::new(State { trace, era: 0, partitions, groups, acknowledged: 0, seen: 0 })))
+        Self(Arc::new(Mutex::new(State {
+            trace,
+            era: 0,
+            life: 0,
+            partitions,
+            groups,
+            acknowledged: 0,
+            seen: 0,
+        })))
     }
 
     /// The number of losses forgiven so far; what began in an earlier era is not held against the broker.
@@ -70,6 +80,7 @@ impl Checks {
     /// Kafka, deletions of records since the last checkpoint of the logs' beginnings.
     pub(crate) fn process_ended(&self) {
         let mut state = self.0.lock();
+        state.life += 1;
         state.groups.forget_generations();
         state.partitions.values_mut().for_each(Partition::process_ended);
     }
@@ -77,8 +88,8 @@ impl Checks {
     /// A reader begins, at an offset if it knows one.
     pub(crate) fn reading(&self, partition: &TopicPartition, next: Option<i64>) -> Reading {
         let mut state = self.0.lock();
-        let era = state.era;
-        Reading { era, next, from: state.partition(partition).deleted_below() }
+        let (era, life) = (state.era, state.life);
+        Reading { era, next, from: state.partition(partition).deleted_below(), life }
     }
 
     /// A record is about to be sent.
@@ -109,6 +120,9 @@ impl Checks {
         if state.era != reading.era {
             return;
         }
+        if state.life != reading.life {
+            reading.from = 0;
+        }
         state.seen += 1;
         let said = match Stamp::parse(value) {
             Some(stamp) => state.partition(partition).seen(reading, offset, stamp),
@@ -129,10 +143,15 @@ impl Checks {
         self.0.lock().partition(partition).delete_requested(before);
     }
 
-    /// Records below this are gone for good.
-    pub(crate) fn deleted(&self, partition: &TopicPartition, low: i64, era: u32) {
+    /// The number of the broker's process.
+    pub(crate) fn life(&self) -> u32 {
+        self.0.lock().life
+    }
+
+    /// Records below this are gone, as long as the process lives that was asked to delete them.
+    pub(crate) fn deleted(&self, partition: &TopicPartition, low: i64, life: u32) {
         let mut state = self.0.lock();
-        if state.era == era {
+        if state.life == life {
             state.partition(partition).deleted(low);
         }
     }

@@ -52,8 +52,10 @@ pub(crate) struct Reading {
     pub(crate) era: u32,
     /// The offset that it must get next; none before it knows.
     pub(crate) next: Option<i64>,
-    /// What is below this was gone before it began.
+    /// What is below this was gone before it began, as long as the broker's process of then lives.
     pub(crate) from: i64,
+    /// That process.
+    pub(crate) life: u32,
 }
 
 /// The model of a partition.

@@ -97,10 +97,10 @@ impl Net {
         }
     }
 
-    /// What becomes of a dead process's connections and listeners.
-    pub(crate) fn bury(&self, how: Cut) {
-        self.0.lock().listeners.clear();
-        self.cut(how, 1);
+    /// The listeners of a dead process are gone with it.
+    pub(crate) fn close_listeners(&self) {
+        let listeners = std::mem::take(&mut self.0.lock().listeners);
+        drop(listeners);
     }
 
     /// The machine is up again: it knows nothing of the connections that went deaf.

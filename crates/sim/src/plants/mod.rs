@@ -1,7 +1,7 @@
 //! Bugs planted at the seams, to show that the checks find bugs.
 //!
 //! None of them is in the production code: each is a disk, a wire or a setting that makes the broker behave as if it had the bug. Which
-//! of them stands for what is argued in `docs/decisions/010-simulation.md`.
+//! of them stands for what is argued in `docs/decisions/013-simulation.md`.
 
 mod disk;
 mod wire;

@@ -65,13 +65,13 @@ pub(super) async fn run(workload: Workload) {
 async fn delete_records(workload: &Workload, admin: &Admin) {
     let partition = workload.some_partition();
     let Some(before) = workload.checks.some_offset(&partition, workload.dice.next()) else { return };
-    let era = workload.checks.era();
+    let life = workload.checks.life();
     workload.checks.delete_requested(&partition, before);
     let deleted = admin.admin.delete_records(&BTreeMap::from([(partition.clone(), Some(before))])).await;
     let low = deleted.ok().and_then(|outcomes| outcomes.into_iter().next()?.1.ok());
     workload.trace.note(format_args!("records of {partition} below {before} are deleted: {low:?}"));
     if let Some(low) = low {
-        workload.checks.deleted(&partition, low, era);
+        workload.checks.deleted(&partition, low, life);
     }
 }
 
