@@ -37,6 +37,7 @@ impl Drop for SmallVolume {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn a_full_disk_refuses_records_and_takes_them_again_when_there_is_room() {
     let Some(volume) = SmallVolume::mount() else {
         eprintln!("skipped: mounting a small volume is not permitted here");
