@@ -42,6 +42,30 @@ fn recovery_from_the_middle_knows_the_largest_timestamp_before() {
     assert_verified(&disk, "recovered from the middle");
 }
 
+/// A segment whose records are flushed already gets the last of its index entries when the next one begins. The flush after that must
+/// take them along: recovery believes the indexes below the recovery point.
+#[test]
+fn indexes_of_a_finished_segment_are_flushed_with_the_next() {
+    // Indexes of more than one block, so that a power loss can take one and leave the next.
+    let config = LogConfig { segment_bytes: 3600, index_interval_bytes: 0, ..LogConfig::default() };
+    let opening = LogOpening { config: Arc::new(config), ..opening(DIR) };
+    for seed in 0..20 {
+        let disk = simulated(seed);
+        sync_folders(&disk);
+        let (log, _) = open_simulated(&disk, opening.clone());
+        let mut recovery_point = 0;
+        for n in 0..200 {
+            log.append_as_leader(&[batch(1000 + n, &["value"])], LeaderAppend::client(0, 0)).unwrap();
+            recovery_point = log.flush(log.log_end_offset()).unwrap().recovery_point;
+        }
+        drop(log);
+        disk.restart(Crash::Power);
+        let after = LogOpening { was_clean: false, recovery_point, ..opening.clone() };
+        assert_eq!(open_simulated(&disk, after).0.log_end_offset(), 200);
+        assert_verified(&disk, &format!("seed {seed}"));
+    }
+}
+
 /// What a run was promised before the machine went down.
 #[derive(Default)]
 struct Promised {

@@ -110,7 +110,8 @@ impl Log {
 
     pub(super) fn sync_range(&self, from: i64, to: i64) -> Result<(), StorageError> {
         let segments = self.segments.load_full();
-        let first = super::floor(&segments, from);
+        // The segment that ends there may have been finished after its last sync, and its indexes with it.
+        let first = super::floor(&segments, from - 1);
         let is_due = |segment: &&Arc<Segment>| segment.base_offset() < to;
         for segment in segments[first..].iter().filter(is_due) {
             segment.sync()?;
