@@ -51,8 +51,15 @@ impl Groups {
         self.is_lossy = true;
     }
 
-    /// A restarted coordinator counts on from the last generation that was stored, and not all are.
+    /// A restarted coordinator counts on from the last generation that was stored, and not all are: one in which no assignment was
+    /// stored has a namesake, in which a commit that is still on its way counts, as in Kafka.
     pub(super) fn forget_generations(&mut self) {
+        let stored = |group| self.owners.get(group).map_or(-1, |(generation, _)| *generation);
+        let is_used_twice = self.generations.iter().any(|(group, known)| known.id > stored(group));
+        self.is_lossy |= is_used_twice;
+        if is_used_twice {
+            self.committed.clear();
+        }
         self.generations.clear();
         self.owners.clear();
     }
@@ -60,7 +67,7 @@ impl Groups {
     pub(super) fn answered(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
         self.tick();
         match call.key {
-            ApiKey::JoinGroup => self.joined(call, response),
+            ApiKey::JoinGroup => self.joined(call, response, trace),
             ApiKey::SyncGroup => self.synced(call, response, trace),
             ApiKey::OffsetCommit => self.offsets_committed(call, response, trace),
             ApiKey::OffsetFetch => self.offsets_fetched(call, response),
@@ -85,7 +92,7 @@ impl Groups {
         if name.is_empty() { self.names.get(&id).cloned().unwrap_or_default() } else { name.to_owned() }
     }
 
-    fn joined(&mut self, call: &Call, response: &[u8]) -> Result<(), String> {
+    fn joined(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
         let (Some(request), Some(response)) = (
             read::<JoinGroupRequest<'_>>(&call.request, call),
             read::<JoinGroupResponse<'_>>(response, call),
@@ -95,6 +102,10 @@ impl Groups {
         if response.error_code.is_error() {
             return Ok(());
         }
+        let subscription =
+            request.protocols.first().map(|protocol| protocol.metadata.escape_ascii().to_string());
+        let (member, generation) = (&response.member_id, response.generation_id);
+        trace.detail(format_args!("{member} joins generation {generation} with {subscription:?}"));
         let (since, id) = (self.moment, response.generation_id);
         let known = self.generations.entry(request.group_id.to_string()).or_insert(Generation { id, since });
         if id > known.id {

@@ -56,6 +56,8 @@ pub(crate) struct Reading {
     pub(crate) from: i64,
     /// That process.
     pub(crate) life: u32,
+    /// Its place was deleted when the process ended: the next one may not know, and the reader begins anywhere.
+    pub(crate) may_begin_again: bool,
 }
 
 /// The model of a partition.
@@ -70,6 +72,7 @@ pub(super) struct Partition {
     places: BTreeMap<Stamp, i64>,
     delete_requested: i64,
     deleted: i64,
+    is_lossy: bool,
 }
 
 impl Partition {
@@ -90,6 +93,7 @@ impl Partition {
     pub(super) fn forget(&mut self) {
         self.at.clear();
         self.places.clear();
+        self.is_lossy = true;
     }
 
     pub(super) fn process_ended(&mut self) {
@@ -136,9 +140,10 @@ impl Partition {
 
     /// A reader got a record.
     pub(super) fn seen(&mut self, reading: &mut Reading, offset: i64, stamp: Stamp) -> Result<(), String> {
-        let expected = reading.next.replace(offset + 1);
+        let expected = reading.next.replace(offset + 1).filter(|_| !reading.may_begin_again);
+        reading.may_begin_again = false;
         if let Some(expected) = expected
-            && (offset < expected || offset > expected.max(self.delete_requested))
+            && (offset < expected || !self.may_skip(expected, offset))
         {
             return Err(format!("{expected} was to come next"));
         }
@@ -146,6 +151,17 @@ impl Partition {
             return Err(format!("records below {} are deleted", reading.from));
         }
         self.holds(offset, stamp)
+    }
+
+    /// Records that somebody deletes may be missing. So may offsets after a loss: a power loss can take the end of a segment and leave
+    /// the next one, and appends go on behind that.
+    fn may_skip(&self, from: i64, to: i64) -> bool {
+        to <= from.max(self.delete_requested) || self.is_lossy && self.at.range(from..to).next().is_none()
+    }
+
+    /// Whether a reader at this offset may be told that it is out of range.
+    pub(super) fn is_deletable(&self, offset: i64) -> bool {
+        offset < self.delete_requested
     }
 
     /// Nothing that was said to be here is at or behind the end.
