@@ -427,8 +427,10 @@ impl Server {
     /// When not all logs could be closed; they are recovered on the next start.
     pub async fn stop(self) -> Result<(), StorageError> {
         let Self { broker, metadata_dirs, .. } = self;
-        let grace = Duration::from_millis(CONTROLLED_SHUTDOWN_MS_MAX);
-        let _ = tokio::time::timeout(grace, registration::leave(&broker)).await;
+        if broker.config().controlled_shutdown_enable {
+            let grace = Duration::from_millis(CONTROLLED_SHUTDOWN_MS_MAX);
+            let _ = tokio::time::timeout(grace, registration::leave(&broker)).await;
+        }
         broker.stopping.send_replace(true);
         let closing = broker.clone();
         let closed = broker.environment().blocking(move || close(&closing, metadata_dirs)).await;

@@ -16,6 +16,7 @@ snapshot! {
         broker_heartbeat_interval_ms: i32 = "broker.heartbeat.interval.ms",
         broker_session_timeout_ms: i32 = "broker.session.timeout.ms",
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
+        controlled_shutdown_enable: bool = "controlled.shutdown.enable",
         controller_quorum_election_backoff_max_ms: i32 = "controller.quorum.election.backoff.max.ms",
         controller_quorum_election_timeout_ms: i32 = "controller.quorum.election.timeout.ms",
         controller_quorum_fetch_timeout_ms: i32 = "controller.quorum.fetch.timeout.ms",

@@ -62,7 +62,7 @@ settings! { pub(super) LOG:
         "How often log start offsets are written.";
     boolean "log.preallocate" = "false", any, cluster_wide, later:
         "Give a new segment its whole size at once.";
-    int "num.recovery.threads.per.data.dir" = "2", at_least(1), cluster_wide, moot:
+    int "num.recovery.threads.per.data.dir" = "2", at_least(1), cluster_wide, done:
         "Threads per data folder that recover partitions at start.";
     string "log.message.timestamp.type" = "CreateTime", one_of("CreateTime", "LogAppendTime"), cluster_wide, done:
         "Which time records carry: the producer's (`CreateTime`) or the broker's (`LogAppendTime`).";
