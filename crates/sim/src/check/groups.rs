@@ -12,6 +12,9 @@ use klamm_protocol::{ApiKey, Decode, Reader, Uuid};
 use crate::network::Call;
 use crate::trace::Trace;
 
+/// Who owns a partition of a topic.
+type Owners = BTreeMap<(String, i32), String>;
+
 /// The model of all groups.
 #[derive(Default)]
 pub(super) struct Groups {
@@ -19,7 +22,7 @@ pub(super) struct Groups {
     /// By group: the newest generation that a member was told of, and when.
     generations: BTreeMap<String, Generation>,
     /// By group: who owns a partition in the newest generation with assignments.
-    owners: BTreeMap<String, (i32, BTreeMap<(String, i32), String>)>,
+    owners: BTreeMap<String, (i32, Owners)>,
     /// The largest offset whose commit was acknowledged, and when.
     committed: BTreeMap<(String, String, i32), (i64, u64)>,
     /// Topics by id, which newer requests name them by.

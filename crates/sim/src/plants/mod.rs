@@ -75,13 +75,16 @@ impl Plant {
     }
 }
 
+/// Assignments by group and generation.
+type Assignments = BTreeMap<(String, i32), Vec<u8>>;
+
 /// The bug of a run, if it has one, and what decides when it shows. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Plants {
     plant: Option<Plant>,
     dice: Dice,
     /// By group and generation: the assignment that was given first.
-    assignments: Arc<Mutex<BTreeMap<(String, i32), Vec<u8>>>>,
+    assignments: Arc<Mutex<Assignments>>,
 }
 
 impl Plants {
