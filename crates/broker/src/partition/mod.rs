@@ -162,13 +162,18 @@ impl Partition {
     }
 
     /// Follows a change of the leader in the metadata. True when this broker leads it now and did not before.
-    pub(crate) fn set_leadership(&self, new: Leadership) -> bool {
+    pub(crate) fn set_leadership(self: &Arc<Self>, new: Leadership) -> bool {
         let old = self.leadership.swap(Arc::new(new));
         if new.is_here && old.leader_epoch != new.leader_epoch {
             let log = self.log.load();
             log.assign_epoch(new.leader_epoch);
-            // The only replica has committed what it has.
-            log.advance_high_watermark(log.log_end_offset());
+            // The only replica has committed what it has; where records are to be flushed before they count, once they are.
+            if log.unflushed_records() < log.config().flush_messages {
+                log.advance_high_watermark(log.log_end_offset());
+            } else {
+                log.advance_high_watermark(log.recovery_point());
+                self.start_flush();
+            }
         }
         if *old != new {
             self.committed.wake_all();
