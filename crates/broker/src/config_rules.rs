@@ -115,7 +115,10 @@ mod tests {
     const BROKER: (i8, &str) = (4, "1");
     const GROUP: (i8, &str) = (32, "g");
 
-    fn stored(settings: &[((i8, &'static str), (&'static str, &'static str))]) -> ConfigsImage {
+    /// A resource's type and name, and a setting's name and value.
+    type Stored = ((i8, &'static str), (&'static str, &'static str));
+
+    fn stored(settings: &[Stored]) -> ConfigsImage {
         let mut image = MetadataImage::default();
         for &((resource_type, resource), (name, value)) in settings {
             let record = ConfigRecord {
