@@ -372,7 +372,9 @@ mod tests {
     #[test]
     fn what_was_written_as_an_error_is_known() {
         let mut w = Writer::new();
-        [ErrorCode::NONE, ErrorCode::INVALID_TIMESTAMP, ErrorCode(-1)].map(|code| w.error_code(code));
+        for code in [ErrorCode::NONE, ErrorCode::INVALID_TIMESTAMP, ErrorCode(-1)] {
+            w.error_code(code);
+        }
         assert_eq!(w.take_error_codes(), [ErrorCode::INVALID_TIMESTAMP, ErrorCode::UNKNOWN_SERVER_ERROR]);
         assert_eq!(w.take_error_codes(), []);
         assert_eq!(w.into_bytes().len(), 6);
