@@ -5,6 +5,7 @@
 //! held against a model; afterwards everything is read again.
 //!
 //! Invariant: the same seed does the same, byte for byte. Nothing here may look at real time, at addresses, or at the order of a hash map.
+//! It does not hold for every seed yet: two runs of seed 7 part after about 6.5 seconds, where clients dial in another order.
 
 mod check;
 mod clock;

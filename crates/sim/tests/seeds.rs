@@ -8,6 +8,7 @@ fn run(seed: u64) -> klamm_sim::Outcome {
     std::thread::spawn(move || simulate(scenario)).join().expect("a run that ends")
 }
 
+/// Seed 7 does not hold to it yet; it belongs in here again once its cause is found.
 #[test]
 fn a_seed_gives_the_same_trace_twice() {
     assert_eq!(run(3), run(3));
