@@ -7,6 +7,7 @@ mod connection;
 mod controller;
 mod dispatch;
 pub mod environment;
+mod format;
 mod groups;
 mod handlers;
 mod housekeeping;
@@ -26,6 +27,10 @@ mod storage;
 mod worker_threads;
 
 pub use controller::{DriverError, MetadataLogError};
+pub use format::{
+    FormatError, FormatOptions, FormattedDirectory, InitialController, InitialControllers,
+    NoInitialController, format,
+};
 pub use listener::ListenError;
 pub use registration::RegistrationRefused;
 pub use server::{Server, StartError, start};

@@ -1,9 +1,10 @@
 //! From a folder to a running metadata quorum: formatting, the latest snapshot, the log behind it, and the machine on top.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use klamm_config::{BrokerConfig, NodeConfig};
+use klamm_config::{BrokerConfig, Listener, NodeConfig};
 use klamm_log::LogConfig;
 use klamm_log::disk::Disk;
 use klamm_metadata::log_batch::{BatchContents, LogBatch};
@@ -20,7 +21,7 @@ use crate::server::StartError;
 use crate::storage::{DirectoryError, metadata_name};
 
 /// The levels of `kraft.version` that this node supports.
-const KRAFT_VERSIONS: (i16, i16) = (0, 1);
+pub(crate) const KRAFT_VERSIONS: (i16, i16) = (0, 1);
 
 /// What the folder holds, and the quorum that runs on it.
 pub(crate) struct Metadata {
@@ -45,15 +46,19 @@ pub(crate) fn format(
 ) -> Result<(), DriverError> {
     let version = MetadataVersion::LATEST;
     let quorum = if node.voters.is_empty() {
-        let voters = VoterSet::new([local_voter(node, directory_id)]);
+        let voters = VoterSet::new([local_voter(node, &BTreeMap::new(), directory_id)]);
         QuorumRecords { kraft_version: 1, voters: Some(voters.to_record()) }
     } else {
         QuorumRecords::default()
     };
     let snapshot = Snapshot::bootstrap(version, now_ms, quorum);
-    let bytes = snapshot.encode(SnapshotId::BOOTSTRAP, now_ms, version)?;
+    begin_log(disk, dir, &snapshot.encode(SnapshotId::BOOTSTRAP, now_ms, version)?)
+}
+
+/// Makes the metadata log's folder with the snapshot that a cluster begins with.
+pub(crate) fn begin_log(disk: &dyn Disk, dir: &Path, snapshot: &[u8]) -> Result<(), DriverError> {
     remove_unfinished(disk, dir)?;
-    Ok(crate::controller::format(disk, dir, &bytes)?)
+    Ok(crate::controller::format(disk, dir, snapshot)?)
 }
 
 /// Removes the snapshot of a formatting that did not come to its end: it names a voter that never was.
@@ -73,6 +78,7 @@ pub(crate) fn open(
     log: &MetadataLog,
     node: &NodeConfig,
     broker: &BrokerConfig,
+    ports: &BTreeMap<String, u16>,
     directory_id: Uuid,
 ) -> Result<Metadata, StartError> {
     let snapshots = log.snapshots()?;
@@ -96,7 +102,7 @@ pub(crate) fn open(
         start.voters = VoterSet::from_record(record);
     }
     batches.iter().for_each(|batch| note_control_records(batch, &mut start));
-    let local = local_voter(node, directory_id);
+    let local = local_voter(node, ports, directory_id);
     if !start.voters.contains(local.key) {
         let (path, node_id) = (log.log().dir(), node.node_id);
         return Err(DirectoryError::NoVoter { path, node_id, directory_id }.into());
@@ -172,11 +178,16 @@ fn configured_voters(node: &NodeConfig) -> VoterSet {
     }))
 }
 
-fn local_voter(node: &NodeConfig, directory_id: Uuid) -> VoterNode {
+/// This node as a voter. `ports` has what listeners with port 0 were given, by name.
+pub(crate) fn local_voter(node: &NodeConfig, ports: &BTreeMap<String, u16>, directory_id: Uuid) -> VoterNode {
+    let port = |listener: &Listener| match listener.port {
+        0 => ports.get(&listener.name).copied().unwrap_or(0),
+        port => port,
+    };
     let endpoints = node.advertised_controller_listeners.iter().map(|listener| VoterEndpoint {
         name: listener.name.clone(),
         host: listener.host.clone().unwrap_or_else(|| "localhost".into()),
-        port: listener.port,
+        port: port(listener),
     });
     VoterNode {
         key: ReplicaKey::new(node.node_id, directory_id),

@@ -3,6 +3,7 @@
 //! Start: open the listening sockets (so that a taken port changes nothing on disk), lock and if need be format the log directories, replay
 //! the metadata log, load the partitions, register, and only then accept connections. Stop: the reverse.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -112,7 +113,8 @@ pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, S
     let metrics_socket = open_metrics_socket(&environment, &node, &config).await?;
     let opened = {
         let (environment, node, config) = (environment.clone(), node.clone(), config.clone());
-        environment.clone().blocking(move || storage::open(&environment, &node, &config)).await??
+        let ports = ports(&sockets);
+        environment.clone().blocking(move || storage::open(&environment, &node, &config, &ports)).await??
     };
     Starting { layers, node, config, environment, sockets, metrics_socket, opened }.finish().await
 }
@@ -138,6 +140,11 @@ struct Socket {
     role: ListenerRole,
     address: SocketAddr,
     listener: Box<dyn klamm_net::Listener>,
+}
+
+/// The ports that the listeners really have, by name.
+fn ports(sockets: &[Socket]) -> BTreeMap<String, u16> {
+    sockets.iter().map(|socket| (socket.name.clone(), socket.address.port())).collect()
 }
 
 async fn open_sockets(
@@ -238,7 +245,7 @@ impl Starting {
         let registration = Registration {
             incarnation_id: random_uuid(&environment),
             previous_broker_epoch: previous_epoch(&opened.dirs),
-            ports: sockets.iter().map(|socket| (socket.name.clone(), socket.address.port())).collect(),
+            ports: ports(&sockets),
             node,
         };
         if let Err(error) = register(&broker, &registration, &mut ended).await {

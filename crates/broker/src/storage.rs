@@ -3,6 +3,7 @@
 //! A start must never take data for nothing and begin anew on top of it. So a directory is formatted only when there is no
 //! partition in it, a cluster is begun only when no directory belongs to one, and where one does, the metadata log must be there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,11 +97,12 @@ pub(crate) struct Storage {
     pub(crate) metadata: metadata_start::Metadata,
 }
 
-/// Opens the directories and everything in them.
+/// Opens the directories and everything in them. `ports` has the ports that the listeners really have, by name.
 pub(crate) fn open(
     environment: &Environment,
     node: &NodeConfig,
     config: &BrokerConfig,
+    ports: &BTreeMap<String, u16>,
 ) -> Result<Storage, StartError> {
     let now_ms = environment.clock.now_ms();
     let dirs = Arc::new(LogDirs::open(environment.disk.clone(), &node.log_dirs, OPEN_FILES_MAX)?);
@@ -124,7 +126,7 @@ pub(crate) fn open(
     }
     let metadata_log = MetadataLog::new(environment.disk.clone(), log, now_ms)?;
     let directory_id = metadata_dir.id().unwrap_or(Uuid::ZERO);
-    let metadata = metadata_start::open(environment, &metadata_log, node, config, directory_id)?;
+    let metadata = metadata_start::open(environment, &metadata_log, node, config, ports, directory_id)?;
     of_metadata.begin(&metadata_dir)?;
     load_partitions(&dirs, &name, config, now_ms)?;
     let metadata_log = Arc::new(metadata_log);

@@ -1,12 +1,12 @@
 //! Handing requests to the controller.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI16, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI16, Ordering};
 
 use klamm_controller::{Controller, Decision, Step};
 use klamm_metadata::MetadataRecord;
 use klamm_quorum::QuorumDescription;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// There is no active controller here, or the broker is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -41,10 +41,25 @@ pub(crate) struct ControllerHandle {
     status: Arc<Status>,
 }
 
+/// The controller that decides, as far as this node knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ActiveController {
+    /// Its node id.
+    pub(crate) node_id: i32,
+    /// The epoch it leads the quorum in.
+    pub(crate) epoch: i32,
+    /// Whether it is this node's.
+    pub(crate) is_here: bool,
+    /// Where it listens.
+    pub(crate) host: String,
+    /// Its port there.
+    pub(crate) port: u16,
+}
+
 /// What others may know of the controller without asking it.
 #[derive(Default)]
 pub(crate) struct Status {
-    pub(super) leader_id: AtomicI32,
+    pub(super) active: watch::Sender<Option<ActiveController>>,
     pub(super) kraft_version: AtomicI16,
 }
 
@@ -61,7 +76,13 @@ impl ControllerHandle {
 
     /// The node whose controller is active, −1 when none is known.
     pub(crate) fn leader_id(&self) -> i32 {
-        self.status.leader_id.load(Ordering::Relaxed)
+        self.status.active.borrow().as_ref().map_or(-1, |active| active.node_id)
+    }
+
+    /// The active controller; none while nobody is known to lead the quorum, or where the leader listens. One that is here is ready to
+    /// decide.
+    pub(crate) fn active_controller(&self) -> watch::Receiver<Option<ActiveController>> {
+        self.status.active.subscribe()
     }
 
     /// The finalized `kraft.version`.

@@ -19,7 +19,7 @@ use klamm_protocol::EncodeError;
 use klamm_quorum::{Leadership, Output, Quorum};
 use tokio::sync::watch;
 
-use super::decision::{Decide, Decided, Request, Requests, Status};
+use super::decision::{ActiveController, Decide, Decided, Request, Requests, Status};
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::snapshots::SnapshotPolicy;
 use crate::environment::{Environment, ExecutorStopped, Stopped};
@@ -337,14 +337,21 @@ impl<P: Publisher> Driver<P> {
         }
     }
 
+    fn active(&self, leadership: Leadership) -> Option<ActiveController> {
+        let local = self.parts.controller_config.node_id;
+        let (node_id, epoch) = match leadership {
+            Leadership::Leading { epoch } => (local, epoch),
+            Leadership::Following { epoch, leader_id } => (leader_id, epoch),
+            Leadership::Nobody { .. } => return None,
+        };
+        let endpoint = self.parts.quorum.current_voters().get(node_id)?.endpoints.first()?;
+        let (host, port) = (endpoint.host.clone(), endpoint.port);
+        Some(ActiveController { node_id, epoch, is_here: node_id == local, host, port })
+    }
+
     /// Starts or stops the controller as leadership comes and goes.
     fn follow(&mut self, leadership: Leadership) -> Result<(), DriverError> {
-        let leader_id = match leadership {
-            Leadership::Leading { .. } => self.parts.controller_config.node_id,
-            Leadership::Following { leader_id, .. } => leader_id,
-            Leadership::Nobody { .. } => -1,
-        };
-        self.parts.status.leader_id.store(leader_id, Ordering::Relaxed);
+        self.parts.status.active.send_replace(self.active(leadership));
         self.parts.status.kraft_version.store(self.parts.quorum.kraft_version(), Ordering::Relaxed);
         if !matches!(leadership, Leadership::Leading { .. }) {
             self.controller = None;

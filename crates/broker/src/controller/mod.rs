@@ -9,7 +9,7 @@ mod driver;
 mod metadata_log;
 mod snapshots;
 
-pub(crate) use decision::{ControllerHandle, Requests};
+pub(crate) use decision::{ActiveController, ControllerHandle, Requests};
 pub use driver::DriverError;
 pub(crate) use driver::{Driver, DriverParts, Publisher};
 pub use metadata_log::MetadataLogError;
