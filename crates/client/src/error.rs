@@ -55,6 +55,9 @@ pub enum ConnectError {
         /// What went wrong.
         reason: String,
     },
+    /// The controllers have no leader.
+    #[error("the metadata quorum has no leader at the moment")]
+    NoController,
     /// No broker is known under this id.
     #[error("broker {id} is not in the cluster")]
     UnknownBroker {

@@ -1,22 +1,24 @@
-//! The cluster itself: its brokers, features, quorum, leaders and producers.
+//! The cluster itself: its brokers, features, leaders and producers.
 
 use std::collections::BTreeMap;
 
+use klamm_protocol::VersionRange;
 use klamm_protocol::messages::describe_producers_request::TopicRequest;
-use klamm_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use klamm_protocol::messages::describe_producers_response;
 use klamm_protocol::messages::elect_leaders_request::TopicPartitions;
 use klamm_protocol::messages::update_features_request::FeatureUpdateKey;
 use klamm_protocol::messages::{
-    DescribeClusterRequest, DescribeProducersRequest, DescribeQuorumRequest, ElectLeadersRequest,
+    DescribeClusterRequest, DescribeProducersRequest, ElectLeadersRequest, UnregisterBrokerRequest,
     UpdateFeaturesRequest,
 };
-use klamm_protocol::messages::{describe_producers_response, describe_quorum_response};
-use klamm_protocol::{ErrorCode, Uuid, VersionRange};
 
 use super::{Admin, AdminError, Outcomes, Refusal, owned};
-use crate::cluster::Broker;
+use crate::cluster::{Broker, CONTROLLER_ENDPOINTS};
 use crate::topic_partition::by_topic;
 use crate::{RequestError, TopicPartition};
+
+/// What DescribeCluster calls the nodes behind the brokers' listeners.
+const BROKER_ENDPOINTS: i8 = 1;
 
 /// The cluster and its brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,38 +62,6 @@ pub enum FeatureUpgrade {
     UnsafeDowngrade,
 }
 
-/// The metadata quorum.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quorum {
-    /// The leader; −1 if there is none.
-    pub leader: i32,
-    /// Its epoch.
-    pub leader_epoch: i32,
-    /// What a majority has.
-    pub high_watermark: i64,
-    /// The voters.
-    pub voters: Vec<QuorumReplica>,
-    /// Who else follows the metadata log.
-    pub observers: Vec<QuorumReplica>,
-    /// Host and port by node, as far as the broker says.
-    pub endpoints: BTreeMap<i32, Vec<(String, u16)>>,
-}
-
-/// A replica of the metadata log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuorumReplica {
-    /// The node.
-    pub id: i32,
-    /// Its metadata directory; zero where unknown.
-    pub directory_id: Uuid,
-    /// The end of its log.
-    pub log_end_offset: i64,
-    /// When it fetched last, in milliseconds; −1 where unknown.
-    pub last_fetch_ms: i64,
-    /// When it was at the leader's end last, in milliseconds; −1 where unknown.
-    pub last_caught_up_ms: i64,
-}
-
 /// Which leader an election looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ElectionType {
@@ -119,10 +89,13 @@ pub struct ProducerState {
 }
 
 impl Admin {
-    /// The brokers of the cluster; fenced ones too if asked for and the broker knows how.
+    /// The brokers of the cluster; fenced ones too if asked for and the broker knows how. The controllers, where
+    /// controllers are asked.
     pub async fn describe_cluster(&self, include_fenced: bool) -> Result<ClusterDescription, AdminError> {
+        let asks_controllers = self.cluster.config().asks_controllers();
         let request = |include_fenced_brokers| DescribeClusterRequest {
-            include_fenced_brokers,
+            endpoint_type: if asks_controllers { CONTROLLER_ENDPOINTS } else { BROKER_ENDPOINTS },
+            include_fenced_brokers: include_fenced_brokers && !asks_controllers,
             ..DescribeClusterRequest::default()
         };
         let mut response = self.cluster.call_any(&request(include_fenced)).await;
@@ -186,7 +159,7 @@ impl Admin {
             feature_updates: levels.iter().map(update).collect(),
             validate_only,
         };
-        let response = self.cluster.call_any(&request).await?;
+        let response = self.cluster.call_controller(&request, |response| response.error_code).await?;
         Refusal::check(response.error_code, response.error_message)
             .map_err(|refusal| AdminError::refused("feature levels", refusal))?;
         let results = response.results.into_iter();
@@ -198,37 +171,6 @@ impl Admin {
             levels.keys().filter(|name| outcomes.iter().all(|(known, _)| known != *name)).cloned().collect();
         outcomes.extend(silent.into_iter().map(|name| (name, Ok(()))));
         Ok(outcomes)
-    }
-
-    /// The metadata quorum as its leader sees it.
-    pub async fn describe_quorum(&self) -> Result<Quorum, AdminError> {
-        const METADATA_TOPIC: &str = "__cluster_metadata";
-        let request = DescribeQuorumRequest {
-            topics: vec![TopicData {
-                topic_name: METADATA_TOPIC.into(),
-                partitions: vec![PartitionData { partition_index: 0 }],
-            }],
-        };
-        let response = self.cluster.call_any(&request).await?;
-        let refused = |refusal| AdminError::refused("the metadata quorum", refusal);
-        Refusal::check(response.error_code, response.error_message).map_err(refused)?;
-        let endpoints = response.nodes.into_iter().map(|node| {
-            let listeners = node.listeners.into_iter().map(|l| (l.host.into_owned(), l.port));
-            (node.node_id, listeners.collect())
-        });
-        let endpoints = endpoints.collect();
-        let partition = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let missing = Refusal { code: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message: None };
-        let partition = partition.ok_or_else(|| refused(missing))?;
-        Refusal::check(partition.error_code, partition.error_message).map_err(refused)?;
-        Ok(Quorum {
-            leader: partition.leader_id,
-            leader_epoch: partition.leader_epoch,
-            high_watermark: partition.high_watermark,
-            voters: partition.current_voters.iter().map(replica).collect(),
-            observers: partition.observers.iter().map(replica).collect(),
-            endpoints,
-        })
     }
 
     /// Elects leaders of these partitions, or of all that need one. Partitions that have the right leader already
@@ -251,7 +193,7 @@ impl Admin {
             topic_partitions: topics,
             timeout_ms: self.operation_timeout_ms(),
         };
-        let response = self.cluster.call_any(&request).await?;
+        let response = self.cluster.call_controller(&request, |response| response.error_code).await?;
         Refusal::check(response.error_code, None::<&str>)
             .map_err(|refusal| AdminError::refused("the election", refusal))?;
         let results = response.replica_election_results.into_iter().flat_map(|topic| {
@@ -261,6 +203,14 @@ impl Admin {
             })
         });
         Ok(results.collect())
+    }
+
+    /// Forgets a broker that is down for good. Its replicas stay assigned to it: move them away before.
+    pub async fn unregister_broker(&self, broker: i32) -> Result<(), AdminError> {
+        let request = UnregisterBrokerRequest { broker_id: broker };
+        let response = self.cluster.call_broker_or_controller(&request, |r| r.error_code).await?;
+        Refusal::check(response.error_code, response.error_message)
+            .map_err(|refusal| AdminError::refused(format!("broker {broker}"), refusal))
     }
 
     /// The producers that have written to these partitions not long ago.
@@ -287,16 +237,6 @@ impl Admin {
             Ok(results.collect())
         })
         .await
-    }
-}
-
-fn replica(replica: &describe_quorum_response::ReplicaState) -> QuorumReplica {
-    QuorumReplica {
-        id: replica.replica_id,
-        directory_id: replica.replica_directory_id,
-        log_end_offset: replica.log_end_offset,
-        last_fetch_ms: replica.last_fetch_timestamp,
-        last_caught_up_ms: replica.last_caught_up_timestamp,
     }
 }
 

@@ -9,6 +9,9 @@ mod groups;
 mod log_dirs;
 mod offsets;
 mod partition_leaders;
+mod partitions;
+mod quorum;
+mod reassignments;
 mod topics;
 
 use std::fmt;
@@ -17,8 +20,7 @@ use std::sync::Arc;
 use klamm_protocol::ErrorCode;
 
 pub use self::cluster::{
-    ClusterDescription, ClusterNode, ElectionType, FeatureUpgrade, Features, ProducerState, Quorum,
-    QuorumReplica,
+    ClusterDescription, ClusterNode, ElectionType, FeatureUpgrade, Features, ProducerState,
 };
 pub use self::configs::{
     AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ConfigSynonym, ResourceType,
@@ -26,6 +28,9 @@ pub use self::configs::{
 pub use self::groups::{GroupDescription, GroupListing, GroupMember, GroupOffset};
 pub use self::log_dirs::{LogDir, LogDirReplica};
 pub use self::offsets::{ListedOffset, OffsetSpec};
+pub use self::partitions::PartitionDescription;
+pub use self::quorum::{Quorum, QuorumReplica};
+pub use self::reassignments::Reassignment;
 pub use self::topics::{CreatedTopic, NewPartitions, NewTopic};
 use crate::cluster::Cluster;
 use crate::config::AdminConfig;

@@ -106,7 +106,10 @@ impl Admin {
             timeout_ms: self.operation_timeout_ms(),
             validate_only,
         };
-        let response = self.cluster.call_any(&request).await?;
+        let response = self
+            .cluster
+            .call_controller(&request, |response| first_code(response.topics.iter().map(|t| t.error_code)))
+            .await?;
         let results = response.topics.into_iter().map(|topic| {
             let created = CreatedTopic {
                 id: topic.topic_id,
@@ -132,7 +135,10 @@ impl Admin {
             topic_names: names.iter().map(|name| name.into()).collect(),
             timeout_ms: self.operation_timeout_ms(),
         };
-        let response = self.cluster.call_any(&request).await?;
+        let response = self
+            .cluster
+            .call_controller(&request, |response| first_code(response.responses.iter().map(|t| t.error_code)))
+            .await?;
         let results = response.responses.into_iter().map(|topic| {
             (owned(topic.name).unwrap_or_default(), Refusal::check(topic.error_code, topic.error_message))
         });
@@ -157,10 +163,18 @@ impl Admin {
             timeout_ms: self.operation_timeout_ms(),
             validate_only,
         };
-        let response = self.cluster.call_any(&request).await?;
+        let response = self
+            .cluster
+            .call_controller(&request, |response| first_code(response.results.iter().map(|t| t.error_code)))
+            .await?;
         let results = response.results.into_iter();
         Ok(results.map(|r| (r.name.into_owned(), Refusal::check(r.error_code, r.error_message))).collect())
     }
+}
+
+/// A node that is not the controller says so for every topic.
+fn first_code(mut codes: impl Iterator<Item = ErrorCode>) -> ErrorCode {
+    codes.next().unwrap_or(ErrorCode::NONE)
 }
 
 fn creatable(topic: &NewTopic) -> CreatableTopic<'_> {

@@ -8,8 +8,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use klamm_protocol::messages::MetadataResponse;
+use klamm_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use klamm_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+use klamm_protocol::messages::{DescribeClusterResponse, MetadataResponse};
 use klamm_protocol::{ErrorCode, Uuid};
 
 /// A broker, as clients reach it.
@@ -59,6 +60,8 @@ pub struct Topic {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Metadata {
     pub(crate) brokers: BTreeMap<i32, Broker>,
+    /// Whom to send changes to: any broker a KRaft broker likes, the active controller where controllers were asked.
+    pub(crate) controller: Option<i32>,
     topics: HashMap<Arc<str>, Arc<Topic>>,
     names: HashMap<Uuid, Arc<str>>,
     /// Why a topic that was asked for is not in `topics`.
@@ -100,6 +103,7 @@ impl Metadata {
     pub(crate) fn updated(&self, response: &MetadataResponse<'_>, all_topics: bool, now_ms: i64) -> Self {
         let mut next = Self {
             brokers: response.brokers.iter().map(|b| (b.node_id, broker(b))).collect(),
+            controller: (response.controller_id >= 0).then_some(response.controller_id),
             topics: if all_topics { HashMap::new() } else { self.topics.clone() },
             names: HashMap::new(),
             errors: HashMap::new(),
@@ -116,6 +120,18 @@ impl Metadata {
             .map(|topic| (topic.id, Arc::clone(&topic.name)))
             .collect();
         next
+    }
+
+    /// The next picture where controllers were asked, who know of each other and nothing of topics.
+    #[must_use]
+    pub(crate) fn of_controllers(&self, response: &DescribeClusterResponse<'_>, now_ms: i64) -> Self {
+        Self {
+            brokers: response.brokers.iter().map(|b| (b.broker_id, controller(b))).collect(),
+            controller: (response.controller_id >= 0).then_some(response.controller_id),
+            generation: self.generation + 1,
+            fetched_at_ms: now_ms,
+            ..Self::default()
+        }
     }
 
     fn set_topic(&mut self, topic: &MetadataResponseTopic<'_>, before: &Self) {
@@ -161,6 +177,15 @@ fn broker(broker: &klamm_protocol::messages::metadata_response::MetadataResponse
         host: broker.host.to_string(),
         port: u16::try_from(broker.port).unwrap_or_default(),
         rack: broker.rack.as_ref().map(ToString::to_string),
+    }
+}
+
+fn controller(controller: &DescribeClusterBroker<'_>) -> Broker {
+    Broker {
+        id: controller.broker_id,
+        host: controller.host.to_string(),
+        port: u16::try_from(controller.port).unwrap_or_default(),
+        rack: controller.rack.as_ref().map(ToString::to_string),
     }
 }
 

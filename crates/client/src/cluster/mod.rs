@@ -1,5 +1,6 @@
 //! The cluster as one thing to talk to: connections on demand, metadata, coordinators, retries.
 
+mod controller;
 mod metadata;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use klamm_protocol::{ApiKey, ErrorCode, Request, Uuid};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub(crate) use self::controller::CONTROLLER_ENDPOINTS;
 pub(crate) use self::metadata::Metadata;
 pub use self::metadata::{Broker, Partition, Topic};
 use crate::backoff::Backoff;
@@ -141,7 +143,7 @@ impl Cluster {
             let host = Arc::from(broker.host.as_str());
             (NodeKey::Broker(broker.id), BrokerName { id: Some(broker.id), host, port: broker.port })
         });
-        let bootstrap = self.config.bootstrap_servers.iter().enumerate().map(|(index, (host, port))| {
+        let bootstrap = self.config.bootstrap().iter().enumerate().map(|(index, (host, port))| {
             (NodeKey::Bootstrap(index), BrokerName { id: None, host: Arc::from(host.as_str()), port: *port })
         });
         known.chain(bootstrap).collect()
@@ -212,6 +214,9 @@ impl Cluster {
 
     async fn fetch(&self, topics: Topics<'_>, auto_create: bool) -> Result<Arc<Metadata>, RequestError> {
         let connection = self.any_broker().await?;
+        if self.config.asks_controllers() && topics == Topics::None {
+            return self.fetch_controllers(&connection).await;
+        }
         let request = metadata_request(topics, auto_create);
         let response = connection.call(&request).await?;
         if response.error_code.is_error() {

@@ -7,6 +7,8 @@ use super::{ConfigError, Setting, parse, set_in};
 pub struct ClientConfig {
     /// `bootstrap.servers`: brokers to learn the cluster from, as host and port.
     pub bootstrap_servers: Vec<(String, u16)>,
+    /// `bootstrap.controllers`: controllers to ask instead of brokers (KIP-919); only of use to admin clients.
+    pub bootstrap_controllers: Vec<(String, u16)>,
     /// `client.id`: the name that appears in the broker's logs and quotas.
     pub client_id: String,
     /// `request.timeout.ms`: how long one request may take before its connection is given up.
@@ -33,6 +35,7 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             bootstrap_servers: Vec::new(),
+            bootstrap_controllers: Vec::new(),
             client_id: "klamm".to_owned(),
             request_timeout_ms: 30_000,
             default_api_timeout_ms: 60_000,
@@ -49,10 +52,25 @@ impl Default for ClientConfig {
 
 impl ClientConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        if self.bootstrap_servers.is_empty() {
-            return Err(ConfigError::Missing { name: "bootstrap.servers" });
+        match (self.bootstrap_servers.is_empty(), self.bootstrap_controllers.is_empty()) {
+            (true, true) => Err(ConfigError::Missing { name: "bootstrap.servers" }),
+            (false, false) => Err(ConfigError::Conflict {
+                name: "bootstrap.controllers",
+                other: "bootstrap.servers",
+                reason: "a client asks brokers or controllers",
+            }),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether controllers are asked rather than brokers.
+    pub(crate) fn asks_controllers(&self) -> bool {
+        !self.bootstrap_controllers.is_empty()
+    }
+
+    /// Whom to ask first.
+    pub(crate) fn bootstrap(&self) -> &[(String, u16)] {
+        if self.asks_controllers() { &self.bootstrap_controllers } else { &self.bootstrap_servers }
     }
 }
 
@@ -122,6 +140,12 @@ pub struct AdminConfig {
     pub client: ClientConfig,
 }
 
+/// What admin clients have beyond that.
+const ADMIN_SETTINGS: &[Setting<AdminConfig>] = &[Setting {
+    name: "bootstrap.controllers",
+    set: |c, v| parse::servers(v).map(|v| c.client.bootstrap_controllers = v),
+}];
+
 impl HasClient for AdminConfig {
     fn client_mut(&mut self) -> &mut ClientConfig {
         &mut self.client
@@ -148,11 +172,11 @@ impl AdminConfig {
 
     /// Sets one setting by Kafka's name for it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
-        set_in(self, &[settings()], name, value)
+        set_in(self, &[settings(), ADMIN_SETTINGS], name, value)
     }
 
     /// The names of all settings.
     pub fn names() -> Vec<&'static str> {
-        settings::<Self>().iter().map(|row| row.name).collect()
+        settings::<Self>().iter().chain(ADMIN_SETTINGS).map(|row| row.name).collect()
     }
 }

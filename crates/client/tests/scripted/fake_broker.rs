@@ -27,6 +27,8 @@ pub(crate) const TOPIC_ID: Uuid = Uuid::from_u128(0x1234);
 pub(crate) struct Incoming {
     /// The broker's id.
     pub(crate) broker: i32,
+    /// The ports of all brokers, by id from 1.
+    pub(crate) ports: Vec<u16>,
     /// Counts the broker's connections, from 0.
     pub(crate) connection: usize,
     pub(crate) key: ApiKey,
@@ -130,7 +132,8 @@ impl Broker {
             let (key, header) = header::decode_request(&mut reader).expect("a request");
             let version = header.request_api_version;
             let body = reader.remaining().to_vec();
-            let request = Incoming { broker: self.id, connection, key, version, body };
+            let request =
+                Incoming { broker: self.id, ports: self.ports.clone(), connection, key, version, body };
             self.log.lock().expect("no panic").push(request.clone());
             let reply = (self.script)(&request).unwrap_or_else(|| self.healthy(&request));
             let id = header.correlation_id;
