@@ -21,6 +21,7 @@ use crate::internal_topics::{self, CONSUMER_OFFSETS};
 use crate::listener::ConnectionCount;
 use crate::metrics::Metrics;
 use crate::partition::HostedTopics;
+use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
 use crate::replica_move::Moves;
 
@@ -36,6 +37,7 @@ pub(crate) struct Broker {
     pub(crate) log_dirs: Arc<LogDirs>,
     pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) controller: ControllerHandle,
+    pub(crate) peers: Peers,
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) moves: Moves,
@@ -98,6 +100,11 @@ impl Broker {
 
     pub(crate) fn controller(&self) -> &ControllerHandle {
         &self.controller
+    }
+
+    /// The cluster's other nodes.
+    pub(crate) fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     pub(crate) fn fetch_sessions(&self) -> MutexGuard<'_, FetchSessions> {

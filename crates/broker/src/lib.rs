@@ -17,6 +17,7 @@ mod listener;
 mod metadata_start;
 mod metrics;
 mod partition;
+mod peers;
 mod producer_ids;
 mod registration;
 mod replica_move;

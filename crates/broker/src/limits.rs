@@ -55,3 +55,15 @@ pub(crate) const ELECTIONS_PER_STEP_MAX: usize = 1000;
 
 /// How long a stopping broker waits for its leaderships to be moved. After that it stops all the same.
 pub(crate) const CONTROLLED_SHUTDOWN_MS_MAX: u64 = 400;
+
+/// Bytes of an answer from another node, which are received as they come and not reserved. A larger one ends the connection.
+pub(crate) const PEER_FRAME_BYTES_MAX: usize = i32::MAX as usize;
+
+/// Connections to one other node that rest. At the bound the one that rests longest is closed.
+pub(crate) const PEER_CONNECTIONS_IDLE_MAX: usize = 4;
+
+/// Other nodes to which connections rest. At the bound those to one of them are closed.
+pub(crate) const PEERS_IDLE_MAX: usize = 256;
+
+/// How long a connection may rest; its peer would close it after `connections.max.idle.ms`, 10 minutes. An older one is closed.
+pub(crate) const PEER_CONNECTION_IDLE_MS_MAX: u64 = 9 * 60 * 1000;

@@ -161,7 +161,7 @@ fn admit(broker: &Arc<Broker>, address: SocketAddr) -> Result<(u64, ConnectionPe
 }
 
 /// The receive buffers of the current thread.
-fn worker_pool() -> BufferPool {
+pub(crate) fn worker_pool() -> BufferPool {
     thread_local! {
         static POOL: BufferPool = BufferPool::new(FREE_BUFFER_BYTES_MAX);
     }

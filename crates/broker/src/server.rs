@@ -34,6 +34,7 @@ use crate::limits::{CONTROLLED_SHUTDOWN_MS_MAX, ELECTIONS_PER_STEP_MAX};
 use crate::listener::{self, ConnectionCount, ListenerRole};
 use crate::metadata_start;
 use crate::metrics::{self, Metrics};
+use crate::peers::Peers;
 use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replica_move;
 use crate::replicas::{self, Replicas};
@@ -228,6 +229,7 @@ impl Starting {
             hosted: ArcSwap::default(),
             log_dirs: opened.dirs.clone(),
             controller,
+            peers: Peers::new(environment.clone(), node.node_id.to_string()),
             producer_ids: Default::default(),
             moves: Default::default(),
             connections: ConnectionCount::default(),

@@ -81,7 +81,7 @@ pub trait Request: Message + Encode {
     /// The number on the wire.
     const KEY: ApiKey;
     /// The response, borrowing from the frame it came in.
-    type Response<'r>: Message + Encode + Decode<'r> + IntoStatic<Static = Self::Response<'static>>;
+    type Response<'r>: Message + Encode + Decode<'r> + IntoStatic<Static = Self::Response<'static>> + Send;
 }
 
 /// Decodes a whole message: checks the version, and names the message in errors.

@@ -4,11 +4,13 @@
 //! appended to the metadata log, and when the quorum has committed them the image is published and the request answered. Requests
 //! that arrive while a flush is under way are decided meanwhile and share the next flush.
 
+mod channel;
 mod decision;
 mod driver;
 mod metadata_log;
 mod snapshots;
 
+pub(crate) use channel::{ControllerRequest, ControllerUnavailable};
 pub(crate) use decision::{ActiveController, ControllerHandle, Requests};
 pub use driver::DriverError;
 pub(crate) use driver::{Driver, DriverParts, Publisher};
