@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use klamm_net::{BufferPool, Inbound, Outbound, Stream};
+use klamm_net::{Inbound, Outbound, Stream};
 use klamm_protocol::{ApiKey, Decode, IntoStatic, Reader, Request, Writer, frame, header};
 
 use super::error::{PeerAddress, PeerError, Unreadable};

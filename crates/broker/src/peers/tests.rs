@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use klamm_net::{Listener, Network, TcpNetwork};
+use klamm_net::{Network, TcpNetwork};
 use klamm_protocol::messages::api_versions_response::ApiVersion;
 use klamm_protocol::messages::{ApiVersionsResponse, HeartbeatRequest, HeartbeatResponse, VoteRequest};
 use klamm_protocol::{ApiKey, Encode, ErrorCode, Reader, Writer, frame, header};
