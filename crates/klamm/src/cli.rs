@@ -2,13 +2,18 @@
 
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::broker::BrokerCommand;
+use crate::cluster::ClusterCommand;
 use crate::completions::Completions;
 use crate::config::ConfigCommand;
 use crate::consume::Consume;
+use crate::format::Format;
 use crate::group::GroupCommand;
-
 use crate::log::LogCommand;
+use crate::partition::PartitionCommand;
 use crate::produce::Produce;
+use crate::quorum::QuorumCommand;
+use crate::random_uuid::RandomUuid;
 use crate::settings::Settings;
 use crate::start::Start;
 use crate::topic::TopicCommand;
@@ -36,6 +41,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Start(Start),
+    Format(Format),
     #[command(subcommand)]
     Topic(TopicCommand),
     Produce(Produce),
@@ -45,7 +51,16 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     #[command(subcommand)]
+    Cluster(ClusterCommand),
+    #[command(subcommand)]
+    Quorum(QuorumCommand),
+    #[command(subcommand)]
+    Partition(PartitionCommand),
+    #[command(subcommand)]
+    Broker(BrokerCommand),
+    #[command(subcommand)]
     Log(LogCommand),
     Settings(Settings),
+    RandomUuid(RandomUuid),
     Completions(Completions),
 }

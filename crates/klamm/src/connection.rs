@@ -46,6 +46,15 @@ impl Connection {
         Ok(Admin::new(config))
     }
 
+    /// A client that asks controllers instead of brokers.
+    pub(crate) fn controllers_admin(&self, controllers: &str) -> Result<Admin, Failure> {
+        let asked = ("bootstrap.controllers", controllers.to_owned());
+        let mut properties = self.properties(&AdminConfig::names(), &[asked])?;
+        properties.retain(|(name, _)| name != "bootstrap.servers");
+        let config = AdminConfig::from_properties(pairs(&properties)).map_err(wrong_setting)?;
+        Ok(Admin::new(config))
+    }
+
     /// `options` are settings that the command's own options stand for.
     pub(crate) fn producer_config(&self, options: &[(&str, String)]) -> Result<ProducerConfig, Failure> {
         let properties = self.properties(&ProducerConfig::names(), options)?;

@@ -7,19 +7,26 @@
 mod advice;
 mod arguments;
 mod base64;
+mod broker;
 mod cli;
+mod cluster;
 mod completions;
 mod config;
 mod connection;
 mod consume;
+mod environment;
 mod escapes;
 mod failure;
+mod format;
 mod group;
 mod log;
 mod logging;
 mod output;
+mod partition;
 mod produce;
 mod progress_line;
+mod quorum;
+mod random_uuid;
 mod settings;
 mod signals;
 mod start;
@@ -60,13 +67,19 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<(), Failure> {
     match command {
         Command::Start(command) => command.run(),
+        Command::Format(command) => command.run(),
         Command::Topic(command) => block_on(noting_delay(command.run())),
         Command::Produce(command) => block_on(command.run()),
         Command::Consume(command) => block_on(command.run()),
         Command::Group(command) => block_on(noting_delay(command.run())),
         Command::Config(command) => block_on(noting_delay(command.run())),
+        Command::Cluster(command) => block_on(noting_delay(command.run())),
+        Command::Quorum(command) => block_on(noting_delay(command.run())),
+        Command::Partition(command) => block_on(command.run()),
+        Command::Broker(command) => block_on(command.run()),
         Command::Log(command) => command.run(),
         Command::Settings(command) => command.run(),
+        Command::RandomUuid(command) => command.run(),
         Command::Completions(command) => command.run(),
     }
 }

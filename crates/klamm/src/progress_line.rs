@@ -20,6 +20,11 @@ impl ProgressLine {
         Self { is_shown, has_text: false, next: Instant::now() + INTERVAL }
     }
 
+    /// Whether there is anybody to show it to.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.is_shown
+    }
+
     /// Shows the text, unless one was shown a moment ago.
     pub(crate) fn show(&mut self, text: impl FnOnce() -> String) {
         if self.is_shown && Instant::now() >= self.next {

@@ -2,18 +2,15 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use klamm_broker::environment::{Environment, Place, SystemClock, SystemRandom};
-use klamm_broker::{Server, WorkerThreads};
+use klamm_broker::Server;
+use klamm_broker::environment::{Environment, Place};
 use klamm_config::load::{LoadError, Loaded, Options, load};
-use klamm_log::disk::RealDisk;
-use klamm_net::TcpNetwork;
 
-use crate::failure::{Context, Failure};
-use crate::signals;
+use crate::failure::Failure;
+use crate::{environment, signals};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,15 +48,7 @@ impl Start {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let began = Instant::now();
         let loaded = self.load()?;
-        let threads = WorkerThreads::start(loaded.node.worker_threads);
-        let threads = Arc::new(threads.context(|| "cannot start the broker's threads".to_owned())?);
-        let environment = Environment {
-            network: Arc::new(TcpNetwork),
-            disk: Arc::new(RealDisk),
-            clock: Arc::new(SystemClock),
-            random: Arc::new(SystemRandom),
-            executors: threads.clone(),
-        };
+        let (environment, threads) = environment::start(loaded.node.worker_threads)?;
         let (outcome, result) = std::sync::mpsc::channel();
         let control = environment.clone();
         environment.spawn(Place::Control, move || async move {
@@ -87,7 +76,7 @@ impl Start {
 }
 
 /// A line for each problem: a file is better mended once than five times.
-fn all_problems(error: LoadError) -> Failure {
+pub(crate) fn all_problems(error: LoadError) -> Failure {
     let problems: Vec<String> = error.problems.iter().map(ToString::to_string).collect();
     Failure::new(problems.join("\nklamm: "))
 }

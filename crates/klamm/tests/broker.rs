@@ -127,6 +127,52 @@ fn settings_change_while_the_broker_runs() {
 }
 
 #[test]
+fn a_cluster_of_one_is_described_and_healthy() {
+    let data = tempfile::tempdir().unwrap();
+    let broker = Broker::start(data.path());
+    broker.out(&["topic", "create", "t", "--partitions", "2"]);
+    let described: serde_json::Value =
+        serde_json::from_str(&broker.out(&["cluster", "describe", "--json"])).unwrap();
+    assert_eq!(described["nodes"][0]["roles"], serde_json::json!(["broker", "voter"]), "{described}");
+    assert_eq!(described["partitions"]["total"], 2, "{described}");
+    assert_eq!(described["controller"], described["nodes"][0]["id"], "{described}");
+    assert_eq!(broker.out(&["cluster", "health"]), "healthy\n");
+    let quorum: serde_json::Value =
+        serde_json::from_str(&broker.out(&["quorum", "describe", "--json"])).unwrap();
+    assert_eq!(quorum["replicas"][0]["role"], "leader", "{quorum}");
+    assert_eq!(broker.out(&["partition", "list-offline"]), "every partition has a leader\n");
+    assert!(broker.out(&["partition", "elect-leader", "t:1"]).contains("t-1 needs no election"));
+    assert_eq!(broker.out(&["partition", "reassign", "--status"]), "nothing is being moved\n");
+}
+
+#[test]
+fn a_formatted_folder_belongs_to_its_cluster() {
+    let data = tempfile::tempdir().unwrap();
+    let file = data.path().join("server.properties");
+    let folder = data.path().join("data");
+    let settings = format!(
+        "process.roles=broker,controller\nnode.id=1\nlisteners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:19093\n\
+         controller.listener.names=CONTROLLER\ncontroller.quorum.bootstrap.servers=127.0.0.1:19093\nlog.dirs={}\n",
+        folder.display()
+    );
+    std::fs::write(&file, settings).unwrap();
+    let format = ["format", "--config", file.to_str().unwrap(), "--cluster-id", "vJFxmYduShmm2svOZLeA8Q"];
+    let standalone = [&format[..], &["--standalone", "--json"]].concat();
+    let undecided: Run = command(&format).output().unwrap().into();
+    assert_eq!(undecided.code, 1, "{}", undecided.err);
+    let done: Run = command(&standalone).output().unwrap().into();
+    assert_eq!((done.code, done.err.as_str()), (0, ""), "{}", done.out);
+    let done: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(done["cluster_id"], "vJFxmYduShmm2svOZLeA8Q");
+    let properties = std::fs::read_to_string(folder.join("meta.properties")).unwrap();
+    assert!(properties.contains("cluster.id=vJFxmYduShmm2svOZLeA8Q"), "{properties}");
+    let again: Run = command(&standalone).output().unwrap().into();
+    assert_eq!(again.code, 1, "{}", again.out);
+    let ignored: Run = command(&[&standalone[..], &["--ignore-formatted"]].concat()).output().unwrap().into();
+    assert_eq!(ignored.code, 0, "{}", ignored.err);
+}
+
+#[test]
 fn what_was_acknowledged_survives_sigkill_and_sigterm_ends_within_a_second() {
     let data = tempfile::tempdir().unwrap();
     let broker = Broker::start(data.path());

@@ -8,6 +8,7 @@ use binary::{Run, klamm, klamm_into_closed_pipe};
 const COMMANDS: &[&[&str]] = &[
     &[],
     &["start"],
+    &["format"],
     &["topic"],
     &["topic", "create"],
     &["topic", "list"],
@@ -26,9 +27,23 @@ const COMMANDS: &[&[&str]] = &[
     &["config", "describe"],
     &["config", "set"],
     &["config", "delete"],
+    &["cluster"],
+    &["cluster", "describe"],
+    &["cluster", "health"],
+    &["quorum"],
+    &["quorum", "describe"],
+    &["quorum", "add-voter"],
+    &["quorum", "remove-voter"],
+    &["partition"],
+    &["partition", "reassign"],
+    &["partition", "elect-leader"],
+    &["partition", "list-offline"],
+    &["broker"],
+    &["broker", "decommission"],
     &["log"],
     &["log", "dump"],
     &["settings"],
+    &["random-uuid"],
     &["completions"],
 ];
 
@@ -65,6 +80,14 @@ fn wrong_usage_is_exit_code_2_and_says_what_is_right() {
         (&["group", "reset-offsets", "g", "--topic", "t:x", "--to-earliest"], "expected numbers and ranges"),
         (&["config", "describe"], "--topic"),
         (&["config", "describe", "--topic", "t", "--broker", "1"], "cannot be used with"),
+        (&["format", "--config", "f"], "--cluster-id"),
+        (&["format", "--config", "f", "-s", "-f", "kraft.version=x"], "kraft.version=1"),
+        (&["format", "--config", "f", "-t", "c", "-I", "1@host"], "id@host:port:directory"),
+        (&["quorum", "add-voter", "4"], "--endpoint"),
+        (&["partition", "reassign", "--to", "1"], "--topic"),
+        (&["partition", "reassign", "--topic", "t", "--to", "1", "--status"], "cannot be used with"),
+        (&["partition", "reassign", "--topic", "t"], "--to"),
+        (&["partition", "elect-leader"], "<TOPIC[:PARTITIONS]>"),
         (&["settings", "retention.mss"], "did you mean retention.ms?"),
         (&["log", "dump", "Cargo.toml"], "is no file this command knows"),
     ];
@@ -86,11 +109,17 @@ fn failures_are_one_line_and_exit_code_1() {
         (&["group", "list"], "127.0.0.1:1"),
         (&["config", "describe", "--topic", "t"], "127.0.0.1:1"),
         (&["consume", "t", "-e"], "127.0.0.1:1"),
+        (&["cluster", "health"], "127.0.0.1:1"),
+        (&["quorum", "describe"], "127.0.0.1:1"),
+        (&["quorum", "describe", "--bootstrap-controller", "127.0.0.1:2"], "127.0.0.1:2"),
+        (&["partition", "reassign", "--topic", "t", "--to", "1"], "127.0.0.1:1"),
+        (&["broker", "decommission", "1"], "127.0.0.1:1"),
+        (&["format", "--config", "/no/such/file", "-s"], "/no/such/file"),
         (&["log", "dump", "/no/such/file.log"], "/no/such/file.log"),
         (&["start", "--config", "/no/such/file"], "/no/such/file"),
     ];
     for (arguments, part) in table {
-        let client = !matches!(arguments[0], "log" | "start");
+        let client = !matches!(arguments[0], "log" | "start" | "format");
         let options: &[&str] = if client { &nobody } else { &[] };
         let Run { code, out, err } = klamm(&[arguments, options].concat());
         assert_eq!((code, out.as_str()), (1, ""), "{arguments:?}: {err}");

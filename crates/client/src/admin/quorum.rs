@@ -88,6 +88,7 @@ impl Admin {
             port: *port,
         };
         let request = AddRaftVoterRequest {
+            cluster_id: None,
             timeout_ms: self.operation_timeout_ms(),
             voter_id: voter,
             voter_directory_id: directory_id,
@@ -101,11 +102,8 @@ impl Admin {
 
     /// Makes a voter an observer.
     pub async fn remove_raft_voter(&self, voter: i32, directory_id: Uuid) -> Result<(), AdminError> {
-        let request = RemoveRaftVoterRequest {
-            voter_id: voter,
-            voter_directory_id: directory_id,
-            ..RemoveRaftVoterRequest::default()
-        };
+        let request =
+            RemoveRaftVoterRequest { cluster_id: None, voter_id: voter, voter_directory_id: directory_id };
         let response = self.cluster.call_broker_or_controller(&request, |r| r.error_code).await?;
         Refusal::check(response.error_code, response.error_message)
             .map_err(|refusal| AdminError::refused(format!("voter {voter}"), refusal))

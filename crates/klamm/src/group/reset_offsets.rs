@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
-use klamm_client::{Admin, GroupOffset, IsolationLevel, OffsetSpec, Topic, TopicPartition};
+use klamm_client::{Admin, GroupOffset, IsolationLevel, OffsetSpec, TopicPartition};
 use serde_json::{Value, json};
 
 use crate::advice::sort_out;
@@ -14,6 +14,7 @@ use crate::group::reset_plan::{self, PartitionState, Reset, Target};
 use crate::output::Output;
 use crate::table::Table;
 use crate::time;
+use crate::topic::partitions_of;
 
 const EXAMPLES: &str = "\
 Without --execute nothing is changed: the plan is printed.
@@ -145,14 +146,7 @@ impl ResetOffsets {
             }
             return Ok(committed.keys().cloned().collect());
         }
-        let outcomes = admin.describe_topics(self.topic.iter().map(|wanted| &wanted.topic)).await?;
-        let (topics, missing) = sort_out(outcomes, |name| format!("topic {name}"));
-        missing?;
-        let mut partitions = BTreeSet::new();
-        for (wanted, (_, topic)) in self.topic.iter().zip(topics) {
-            partitions.extend(chosen(wanted, &topic)?);
-        }
-        Ok(partitions)
+        Ok(partitions_of(admin, &self.topic).await?.into_keys().collect())
     }
 
     async fn carry_out(&self, admin: &Admin, plan: &[Reset]) -> Result<(), Failure> {
@@ -189,17 +183,6 @@ impl ResetOffsets {
         output.bytes(table.render().as_bytes())?;
         if self.execute { Ok(()) } else { output.line("Nothing was changed; add --execute to do it.") }
     }
-}
-
-/// The partitions of a topic that were asked for, or all.
-fn chosen(wanted: &TopicPartitions, topic: &Topic) -> Result<Vec<TopicPartition>, Failure> {
-    let existing: BTreeSet<i32> = topic.partitions.iter().map(|partition| partition.index).collect();
-    if let Some(missing) = wanted.partitions.iter().find(|partition| !existing.contains(partition)) {
-        return Err(Failure::new(format!("{} has no partition {missing}", wanted.topic)));
-    }
-    let chosen =
-        if wanted.partitions.is_empty() { existing.into_iter().collect() } else { wanted.partitions.clone() };
-    Ok(chosen.into_iter().map(|partition| TopicPartition::new(&wanted.topic, partition)).collect())
 }
 
 /// Asks for all that the plan has to know.

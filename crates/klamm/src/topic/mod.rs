@@ -5,9 +5,11 @@ mod create;
 mod delete;
 mod describe;
 mod list;
+mod partitions;
 
 use clap::Subcommand;
 
+pub(crate) use self::partitions::partitions_of;
 use crate::failure::Failure;
 
 /// Create, list, describe, alter and delete topics
