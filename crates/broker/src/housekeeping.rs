@@ -1,14 +1,15 @@
-//! What has to be done now and then: retention, flushes by time, checkpoints, forgetting producers, removing files.
+//! What has to be done now and then: retention, compaction, flushes by time, checkpoints, forgetting producers, removing files.
 //!
 //! All of it waits on the disk, and so runs on helper threads, one piece of work at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use klamm_log::LogDirs;
+use klamm_log::{Cleanable, CompactionError, LogDirs};
 
 use crate::broker::Broker;
 use crate::environment::Place;
+use crate::partition::Partition;
 
 /// How often files whose deletion is due are looked for, and segments that are due for a flush by time.
 const SWEEP_MS: i64 = 1000;
@@ -35,6 +36,12 @@ const CHORES: &[Chore] = &[
         interval_ms: |broker| broker.config().log_retention_check_interval_ms,
         first_delay_ms: |broker| broker.config().log_initial_task_delay_ms,
         work: delete_old_segments,
+    },
+    Chore {
+        name: "compaction",
+        interval_ms: |broker| broker.config().log_cleaner_backoff_ms,
+        first_delay_ms: |broker| broker.config().log_cleaner_backoff_ms,
+        work: compact,
     },
     Chore {
         name: "checkpoint of recovery points and log starts",
@@ -102,6 +109,69 @@ fn delete_old_segments(Premises { broker, .. }: &Premises) {
             ),
             Ok(_) => {}
             Err(error) => broker.note_storage_error(&error),
+        }
+    }
+}
+
+/// Compacts partition after partition, the one with the most to gain first, until none is due.
+fn compact(Premises { broker, .. }: &Premises) {
+    if !broker.config().log_cleaner_enable {
+        return;
+    }
+    let now_ms = broker.environment().clock.now_ms();
+    let mut due: Vec<_> = broker
+        .hosted()
+        .partitions()
+        .filter_map(|partition| due_compaction(broker, partition, now_ms))
+        .collect();
+    due.sort_by(|(_, one), (_, other)| other.dirty_ratio().total_cmp(&one.dirty_ratio()));
+    for (partition, cleanable) in due {
+        compact_partition(broker, &partition, &cleanable);
+    }
+}
+
+fn due_compaction(
+    broker: &Broker,
+    partition: &Arc<Partition>,
+    now_ms: i64,
+) -> Option<(Arc<Partition>, Cleanable)> {
+    let log = partition.log();
+    let config = log.config();
+    if !config.compact || log.is_uncleanable() {
+        return None;
+    }
+    match log.cleanable(now_ms) {
+        Ok(cleanable) => {
+            cleanable.is_due(config.min_cleanable_dirty_ratio).then(|| (partition.clone(), cleanable))
+        }
+        Err(error) => {
+            broker.note_storage_error(&error);
+            None
+        }
+    }
+}
+
+fn compact_partition(broker: &Broker, partition: &Partition, cleanable: &Cleanable) {
+    let (topic, index) = (partition.topic(), partition.index());
+    let map_bytes = broker.config().log_cleaner_dedupe_buffer_size.max(0) as u64;
+    let now_ms = broker.environment().clock.now_ms();
+    match partition.log().compact(cleanable, map_bytes, now_ms) {
+        Ok(compacted) => {
+            tracing::info!(
+                "{topic}-{index}: {} segments compacted from {} to {} bytes, up to offset {}",
+                compacted.segments,
+                compacted.bytes_before,
+                compacted.bytes_after,
+                compacted.end_offset,
+            );
+            if let Err(error) = broker.log_dirs().checkpoint_compaction() {
+                broker.note_storage_error(&error);
+            }
+        }
+        Err(CompactionError::Storage(error)) => broker.note_storage_error(&error),
+        Err(CompactionError::Interrupted) => tracing::debug!("{topic}-{index} is compacted another time"),
+        Err(error) => {
+            tracing::error!("{topic}-{index} cannot be compacted, and is left as it is: {error}");
         }
     }
 }

@@ -23,3 +23,6 @@ pub const INDEX_READ_BYTES: u64 = 64 << 20;
 
 /// Batches of a producer that are remembered for finding repeated ones.
 pub const PRODUCER_BATCHES_KEPT: usize = 5;
+
+/// Bytes of compacted batches that wait in memory before they are written in one go.
+pub const COMPACTION_WRITE_BYTES: usize = 1 << 20;

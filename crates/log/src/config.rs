@@ -1,7 +1,7 @@
 //! The settings of one log. The broker fills them from a topic's configuration and may replace them at any time.
 
 /// Settings of a log; shared by the partitions of a topic. Times are in milliseconds, −1 stands for "no limit".
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment is rolled before it would grow beyond this.
     pub segment_bytes: u64,
@@ -21,6 +21,14 @@ pub struct LogConfig {
     pub delete: bool,
     /// Whether `cleanup.policy` has `compact`.
     pub compact: bool,
+    /// `min.cleanable.dirty.ratio`: a compaction is due when a larger share of what it would go over is new.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: a record is not compacted before it has this age.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: a compaction is due when a record has waited for longer.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone stays when nothing older of its key is left.
+    pub delete_retention_ms: i64,
     /// `flush.messages`: a flush is due when this many offsets are not flushed.
     pub flush_messages: i64,
     /// `flush.ms`: a flush is due when the last one is this long ago.
@@ -44,6 +52,10 @@ impl Default for LogConfig {
             retention_bytes: -1,
             delete: true,
             compact: false,
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,
             file_delete_delay_ms: 60_000,

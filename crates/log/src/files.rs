@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, File};
 use crate::error::{SYNC, StorageError};
-use crate::names::{DELETED_SUFFIX, FileKind, file_name};
+use crate::names::{CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, SWAP_SUFFIX, file_name};
 
 /// The open files of all partitions of a process.
 #[derive(Debug)]
@@ -157,12 +157,39 @@ impl Home {
     }
 }
 
+/// What a segment's file is at the moment, told by the suffix of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// Part of the log.
+    InUse,
+    /// Being written by compaction.
+    Cleaned,
+    /// Written whole by compaction, about to replace what it was made from.
+    Swap,
+    /// Waiting for its removal.
+    Deleted,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::InUse, Self::Cleaned, Self::Swap, Self::Deleted];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::InUse => "",
+            Self::Cleaned => CLEANED_SUFFIX,
+            Self::Swap => SWAP_SUFFIX,
+            Self::Deleted => DELETED_SUFFIX,
+        }
+    }
+}
+
 /// A segment's file, opened when needed.
 pub(crate) struct SegmentFile {
     home: Arc<Home>,
     base_offset: i64,
     kind: FileKind,
-    deleted: AtomicBool,
+    stage: AtomicU8,
     used: AtomicBool,
     /// Whether the content changed since it was last synced, as far as is known.
     is_unsynced: AtomicBool,
@@ -171,11 +198,15 @@ pub(crate) struct SegmentFile {
 
 impl SegmentFile {
     pub(crate) fn new(home: &Arc<Home>, base_offset: i64, kind: FileKind) -> Arc<Self> {
+        Self::at_stage(home, base_offset, kind, Stage::InUse)
+    }
+
+    pub(crate) fn at_stage(home: &Arc<Home>, base_offset: i64, kind: FileKind, stage: Stage) -> Arc<Self> {
         Arc::new(Self {
             home: Arc::clone(home),
             base_offset,
             kind,
-            deleted: AtomicBool::new(false),
+            stage: AtomicU8::new(stage as u8),
             used: AtomicBool::new(false),
             is_unsynced: AtomicBool::new(true),
             open: ArcSwapOption::const_empty(),
@@ -183,11 +214,11 @@ impl SegmentFile {
     }
 
     pub(crate) fn path(&self) -> PathBuf {
-        let mut name = file_name(self.base_offset, self.kind);
-        if self.deleted.load(Ordering::Acquire) {
-            name.push_str(DELETED_SUFFIX);
-        }
-        self.home.join(&name)
+        self.home.join(&(file_name(self.base_offset, self.kind) + self.stage().suffix()))
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::ALL[usize::from(self.stage.load(Ordering::Acquire))]
     }
 
     /// The file, which exists.
@@ -207,8 +238,7 @@ impl SegmentFile {
             }
             return Ok(FileHandle(open));
         }
-        let path = self.path();
-        let opened = self.home.on("open", &path, |disk| disk.open(&path, access))?;
+        let opened = self.open(access)?;
         if access == Access::Create {
             self.home.name_changed();
         }
@@ -216,6 +246,19 @@ impl SegmentFile {
         self.open.store(Some(Arc::clone(&opened)));
         self.home.files.admit(self);
         Ok(FileHandle(opened))
+    }
+
+    /// Opens the file, also if it gets another name meanwhile.
+    fn open(&self, access: Access) -> Result<Box<dyn File>, StorageError> {
+        let mut path = self.path();
+        loop {
+            let opened = self.home.on("open", &path, |disk| disk.open(&path, access));
+            let current = self.path();
+            match opened {
+                Err(error) if error.is_not_found() && current != path => path = current,
+                opened => return opened,
+            }
+        }
     }
 
     /// The file's length; 0 when it does not exist.
@@ -252,10 +295,10 @@ impl SegmentFile {
         result.inspect_err(|_| self.note_change())
     }
 
-    /// Renames the file so that it is not found on the next start. A file that was never made is no error.
-    pub(crate) fn mark_deleted(&self) -> Result<(), StorageError> {
+    /// Renames the file. One that was never made is no error.
+    pub(crate) fn change_stage(&self, stage: Stage) -> Result<(), StorageError> {
         let from = self.path();
-        if self.deleted.swap(true, Ordering::AcqRel) {
+        if self.stage.swap(stage as u8, Ordering::AcqRel) == stage as u8 {
             return Ok(());
         }
         let to = self.path();
@@ -285,7 +328,7 @@ impl SegmentFile {
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        self.deleted.load(Ordering::Acquire)
+        self.stage() == Stage::Deleted
     }
 
     fn is_open(&self) -> bool {

@@ -42,8 +42,8 @@ pub use index::{
     read_transaction_index,
 };
 pub use log::{
-    AppendError, Appended, DeletedSegments, FileSlice, FlushDue, Flushed, LeaderAppend, Log, LogOpening,
-    ReadError, ReadHint, RecoveryReport, Slice, Truncation,
+    AppendError, Appended, Cleanable, Compacted, CompactionError, DeletedSegments, FileSlice, FlushDue,
+    Flushed, LeaderAppend, Log, LogOpening, ReadError, ReadHint, RecoveryReport, Slice, Truncation,
 };
 pub use names::{
     FileKind, FolderKind, TopicPartition, file_name, folder_name, parse_file_name, parse_folder_name,

@@ -28,7 +28,7 @@ impl PartitionSettings {
 fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
     LogConfig {
         segment_bytes: topic.segment_size().max(0) as u64,
-        segment_ms: topic.segment_ms,
+        segment_ms: segment_ms(topic),
         segment_jitter_ms: topic.segment_jitter_ms,
         index_bytes_max: topic.segment_index_bytes.max(0) as u64,
         index_interval_bytes: topic.index_interval_bytes.max(0) as u64,
@@ -36,10 +36,22 @@ fn log_config(topic: &TopicConfig, broker: &BrokerConfig) -> LogConfig {
         retention_bytes: topic.retention_bytes,
         delete: topic.cleanup_policy.delete,
         compact: topic.cleanup_policy.compact,
+        min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
+        min_compaction_lag_ms: topic.min_compaction_lag_ms,
+        max_compaction_lag_ms: topic.max_compaction_lag_ms,
+        delete_retention_ms: topic.delete_retention_ms,
         flush_messages: topic.flush_messages,
         flush_ms: topic.flush_ms,
         file_delete_delay_ms: topic.file_delete_delay_ms,
         producer_id_expiration_ms: i64::from(broker.producer_id_expiration_ms),
+    }
+}
+
+/// A record of the last segment cannot be compacted, so a segment ends before its first record has waited for too long.
+fn segment_ms(topic: &TopicConfig) -> i64 {
+    match topic.cleanup_policy.compact {
+        true => topic.segment_ms.min(topic.max_compaction_lag_ms),
+        false => topic.segment_ms,
     }
 }
 

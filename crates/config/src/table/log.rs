@@ -94,22 +94,22 @@ settings! { pub(super) CLEANER:
         "Compactions at a time.";
     double "log.cleaner.io.max.bytes.per.second" = "1.7976931348623157E308", any, cluster_wide, later:
         "Most bytes a second that compaction reads and writes.";
-    long "log.cleaner.dedupe.buffer.size" = "134217728", any, cluster_wide, later:
+    long "log.cleaner.dedupe.buffer.size" = "134217728", any, cluster_wide, done:
         "Memory for the keys of all compactions.";
     int "log.cleaner.io.buffer.size" = "524288", at_least(0), cluster_wide, later:
         "Memory for reading and writing of all compactions.";
     double "log.cleaner.io.buffer.load.factor" = "0.9", any, cluster_wide, later:
         "How full the key table may get; fuller compacts more at a time with more collisions.";
-    long "log.cleaner.backoff.ms" = "15000", at_least(0), cluster_wide, later:
+    long "log.cleaner.backoff.ms" = "15000", at_least(0), cluster_wide, done:
         "Wait when there is nothing to compact.";
-    double "log.cleaner.min.cleanable.ratio" = "0.5", fraction(0.0, 1.0), cluster_wide, later:
+    double "log.cleaner.min.cleanable.ratio" = "0.5", fraction(0.0, 1.0), cluster_wide, done:
         "A partition is compacted when this part of it is new since the last time.";
-    boolean "log.cleaner.enable" = "true", any, read_only, later:
+    boolean "log.cleaner.enable" = "true", any, read_only, done:
         "Turn compaction on.";
-    long "log.cleaner.delete.retention.ms" = "86400000", at_least(0), cluster_wide, later:
+    long "log.cleaner.delete.retention.ms" = "86400000", at_least(0), cluster_wide, done:
         "How long a tombstone stays in a compacted partition.";
-    long "log.cleaner.min.compaction.lag.ms" = "0", at_least(0), cluster_wide, later:
+    long "log.cleaner.min.compaction.lag.ms" = "0", at_least(0), cluster_wide, done:
         "A record stays uncompacted for at least this long.";
-    long "log.cleaner.max.compaction.lag.ms" = "9223372036854775807", at_least(1), cluster_wide, later:
+    long "log.cleaner.max.compaction.lag.ms" = "9223372036854775807", at_least(1), cluster_wide, done:
         "A record is compacted after this long at the latest.";
 }

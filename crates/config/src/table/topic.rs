@@ -13,7 +13,7 @@ settings! { pub(super) TOPIC:
         "How batches are kept: `producer` as they came, `uncompressed`, or recompressed with the codec named.";
     int "compression.zstd.level" = "3", between(-131_072, 22), per_resource, done, broker("compression.zstd.level"):
         "Level used when recompressing with zstd.";
-    long "delete.retention.ms" = "86400000", at_least(0), per_resource, later, broker("log.cleaner.delete.retention.ms"):
+    long "delete.retention.ms" = "86400000", at_least(0), per_resource, done, broker("log.cleaner.delete.retention.ms"):
         "How long a tombstone stays in a compacted topic.";
     boolean "errors.deadletterqueue.group.enable" = "false", any, per_resource, later:
         "Let share groups use this topic for records that they give up.";
@@ -35,7 +35,7 @@ settings! { pub(super) TOPIC:
         "Size beyond which copied segments leave the local disk; -2 is `retention.bytes`.";
     long "local.retention.ms" = "-2", at_least(-2), per_resource, later, broker("log.local.retention.ms"):
         "Age at which a copied segment leaves the local disk; -2 is `retention.ms`.";
-    long "max.compaction.lag.ms" = "9223372036854775807", at_least(1), per_resource, later, broker("log.cleaner.max.compaction.lag.ms"):
+    long "max.compaction.lag.ms" = "9223372036854775807", at_least(1), per_resource, done, broker("log.cleaner.max.compaction.lag.ms"):
         "A record is compacted after this long at the latest.";
     int "max.decompressed.message.bytes" = "2147483639", between(1, 2_147_483_639), per_resource, done, broker("max.decompressed.message.bytes"):
         "Largest size of one record once decompressed, wherever the broker decompresses.";
@@ -47,9 +47,9 @@ settings! { pub(super) TOPIC:
         "How far in the past a producer's timestamp may lie.";
     string "message.timestamp.type" = "CreateTime", one_of("CreateTime", "LogAppendTime"), per_resource, done, broker("log.message.timestamp.type"):
         "Which time records carry: the producer's (`CreateTime`) or the broker's (`LogAppendTime`).";
-    double "min.cleanable.dirty.ratio" = "0.5", fraction(0.0, 1.0), per_resource, later, broker("log.cleaner.min.cleanable.ratio"):
+    double "min.cleanable.dirty.ratio" = "0.5", fraction(0.0, 1.0), per_resource, done, broker("log.cleaner.min.cleanable.ratio"):
         "A partition is compacted when this part of it is new since the last time.";
-    long "min.compaction.lag.ms" = "0", at_least(0), per_resource, later, broker("log.cleaner.min.compaction.lag.ms"):
+    long "min.compaction.lag.ms" = "0", at_least(0), per_resource, done, broker("log.cleaner.min.compaction.lag.ms"):
         "A record stays uncompacted for at least this long.";
     int "min.insync.replicas" = "1", at_least(1), per_resource, done, broker("min.insync.replicas"):
         "Replicas that must have a record before `acks=all` is acknowledged.";

@@ -1,6 +1,5 @@
 //! One log directory: its lock, its identity, its health and its checkpoints.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -31,6 +30,8 @@ pub struct LogDirectory {
     clean_shutdown: Option<CleanShutdown>,
     lock: Mutex<Option<Box<dyn Lock>>>,
     replica_count: AtomicUsize,
+    /// The checkpoint of compaction as it was written last.
+    compacted_to: Mutex<OffsetCheckpoint>,
 }
 
 impl LogDirectory {
@@ -42,6 +43,7 @@ impl LogDirectory {
             clean_shutdown: None,
             lock: Mutex::new(None),
             replica_count: AtomicUsize::new(0),
+            compacted_to: Mutex::default(),
         };
         match directory.try_open(disk) {
             // Told by whoever opens the directories: it is no news where no other is left to go on with.
@@ -157,6 +159,7 @@ impl LogDirectory {
             recovery_points: read(RECOVERY_POINT_CHECKPOINT)?,
             log_starts: read(LOG_START_OFFSET_CHECKPOINT)?,
             high_watermarks: read(REPLICATION_OFFSET_CHECKPOINT)?,
+            compacted_to: read(CLEANER_OFFSET_CHECKPOINT)?,
         })
     }
 
@@ -184,9 +187,22 @@ impl LogDirectory {
         write_offsets(disk, &self.path.join(REPLICATION_OFFSET_CHECKPOINT), of)
     }
 
-    /// Up to where compaction got, as the last cleaner left it.
-    pub fn cleaner_offsets(&self, disk: &dyn Disk) -> Result<BTreeMap<TopicPartition, i64>, StorageError> {
-        read_offsets(disk, &self.path.join(CLEANER_OFFSET_CHECKPOINT))
+    /// Writes up to where logs are compacted, unless that is what was written last.
+    pub(super) fn write_compacted_to(
+        &self,
+        disk: &dyn Disk,
+        of: OffsetCheckpoint,
+    ) -> Result<(), StorageError> {
+        let mut written = self.compacted_to.lock();
+        if *written != of {
+            write_offsets(disk, &self.path.join(CLEANER_OFFSET_CHECKPOINT), &of)?;
+            *written = of;
+        }
+        Ok(())
+    }
+
+    pub(super) fn note_compacted_to(&self, loaded: &OffsetCheckpoint) {
+        self.compacted_to.lock().clone_from(loaded);
     }
 
     /// The names of the folders in it.
@@ -214,6 +230,7 @@ pub(super) struct Offsets {
     pub(super) recovery_points: OffsetCheckpoint,
     pub(super) log_starts: OffsetCheckpoint,
     pub(super) high_watermarks: OffsetCheckpoint,
+    pub(super) compacted_to: OffsetCheckpoint,
 }
 
 impl Offsets {

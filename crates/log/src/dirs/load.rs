@@ -94,6 +94,7 @@ impl LogDirs {
         except: &TopicPartition,
     ) -> Result<Vec<Folder>, StorageError> {
         let offsets = Arc::new(directory.load_offsets(&*self.disk)?);
+        directory.note_compacted_to(&offsets.compacted_to);
         directory.begin(&*self.disk)?;
         let mut folders = Vec::new();
         for name in directory.folders(&*self.disk)? {
@@ -160,6 +161,9 @@ impl LogDirs {
         let (log, report) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;
         if let Some(high_watermark) = folder.offsets.high_watermarks.get(partition) {
             log.set_high_watermark(*high_watermark);
+        }
+        if let Some(compacted_to) = folder.offsets.compacted_to.get(partition) {
+            log.set_compacted_to(*compacted_to);
         }
         let directory = Arc::clone(&folder.directory);
         Ok((Replica { log: Arc::new(log), directory, topic_id }, report))

@@ -120,6 +120,7 @@ impl LogDirs {
         }
         future.log.advance_high_watermark(current.log.high_watermark());
         future.log.advance_log_start(current.log.log_start_offset());
+        future.log.set_compacted_to(current.log.compacted_to());
         future.log.flush(i64::MAX)?;
         let name = folder_name(partition, FolderKind::Current, 0);
         self.on(&future.directory, future.log.rename(&future.directory.path().join(name)))?;

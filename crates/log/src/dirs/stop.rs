@@ -22,6 +22,14 @@ impl LogDirs {
         Ok(())
     }
 
+    /// Writes up to where logs are compacted, so that the next round after a start goes on there.
+    pub fn checkpoint_compaction(&self) -> Result<(), StorageError> {
+        for directory in self.online() {
+            self.on(directory, self.write_compacted_to(directory))?;
+        }
+        Ok(())
+    }
+
     /// Writes the high watermarks.
     pub fn checkpoint_high_watermarks(&self) -> Result<(), StorageError> {
         for directory in self.online() {
@@ -78,7 +86,14 @@ impl LogDirs {
         let begins_later = |log: &Log| log.log_start_offset() != log.segment_base_offsets()[0];
         let log_starts = logs.iter().filter(|(_, log)| begins_later(log));
         let log_starts = log_starts.map(|(name, log)| (name.clone(), log.log_start_offset())).collect();
-        directory.write_log_starts(&*self.disk, &log_starts)
+        directory.write_log_starts(&*self.disk, &log_starts)?;
+        self.write_compacted_to(directory)
+    }
+
+    fn write_compacted_to(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
+        let mut compacted = self.replicas_in(directory);
+        compacted.retain(|(_, replica)| replica.log.compacted_to() > replica.log.log_start_offset());
+        directory.write_compacted_to(&*self.disk, offsets(&compacted, Log::compacted_to))
     }
 
     /// The current logs in a directory, with those that were opened separately.

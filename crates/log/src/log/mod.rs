@@ -15,6 +15,7 @@
 //!   written; entries may be missing, but none is wrong.
 
 mod append;
+mod compaction;
 mod flush;
 mod offsets;
 mod open;
@@ -32,6 +33,7 @@ use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 pub use append::{AppendError, Appended, FlushDue, LeaderAppend};
+pub use compaction::{Cleanable, Compacted, CompactionError};
 pub use flush::Flushed;
 pub use open::{LogOpening, RecoveryReport, Truncation};
 pub use read::{FileSlice, ReadError, ReadHint, Slice};
@@ -67,6 +69,9 @@ pub struct Log {
     epochs: RwLock<LeaderEpochs>,
     state: Mutex<State>,
     flush: FlushState,
+    /// Up to where the log is compacted.
+    compacted_to: AtomicI64,
+    is_uncleanable: AtomicBool,
     /// A write or sync failed in a way that leaves unknown what is on the device: nothing more may be written.
     is_failed: AtomicBool,
 }

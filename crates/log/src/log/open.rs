@@ -127,6 +127,8 @@ impl Log {
                 is_closed: false,
             }),
             flush: FlushState::new(recovery_point),
+            compacted_to: AtomicI64::new(log_start_offset),
+            is_uncleanable: AtomicBool::new(false),
             is_failed: AtomicBool::new(false),
         };
         log.set_high_watermark(log_start_offset);

@@ -76,6 +76,25 @@ impl Log {
         min_one_batch: bool,
         hint: Option<ReadHint>,
     ) -> Result<Slice, ReadError> {
+        match self.read_present(offset, end_offset, bytes_max, min_one_batch, hint) {
+            // The segment is gone, but not the offset: compaction put another in its place.
+            Err(ReadError::OffsetOutOfRange { .. })
+                if (self.log_start_offset()..=self.log_end_offset()).contains(&offset) =>
+            {
+                self.read_present(offset, end_offset, bytes_max, min_one_batch, None)
+            }
+            result => result,
+        }
+    }
+
+    fn read_present(
+        &self,
+        offset: i64,
+        end_offset: i64,
+        bytes_max: usize,
+        min_one_batch: bool,
+        hint: Option<ReadHint>,
+    ) -> Result<Slice, ReadError> {
         // The end before the view: the view is then never older than the end.
         let log_end_offset = self.end_offset.load(Ordering::Acquire);
         if offset < self.log_start_offset() || offset > log_end_offset {

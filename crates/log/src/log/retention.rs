@@ -21,8 +21,8 @@ pub struct DeletedSegments {
 /// Files of a deleted segment, which stay a while for readers that still have it.
 #[derive(Debug)]
 pub(super) struct Deletion {
-    due_ms: i64,
-    segment: Arc<Segment>,
+    pub(super) due_ms: i64,
+    pub(super) segment: Arc<Segment>,
 }
 
 impl Log {

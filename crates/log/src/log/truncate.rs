@@ -15,6 +15,7 @@ impl Log {
     pub fn truncate_to(&self, offset: i64, now_ms: i64) -> Result<bool, StorageError> {
         let exclusion = self.flush.exclude();
         let mut state = self.lock();
+        self.compacted_to.fetch_min(offset, Ordering::AcqRel);
         if offset >= self.log_end_offset() {
             self.epochs.write().truncate_from_end(self.log_end_offset());
             return Ok(false);
@@ -40,6 +41,7 @@ impl Log {
         let exclusion = self.flush.exclude();
         let mut state = self.lock();
         exclusion.set_recovery_point(offset);
+        self.compacted_to.store(log_start_offset.min(offset), Ordering::Release);
         state.is_changed = true;
         self.start_at(&mut state, offset, log_start_offset.min(offset), now_ms).map_err(|e| self.failed(e))
     }

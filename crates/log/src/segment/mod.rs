@@ -16,7 +16,7 @@ pub(crate) use recover::RecoveryStart;
 pub use search::RecordPosition;
 
 use crate::error::StorageError;
-use crate::files::{FileHandle, Home, SegmentFile};
+use crate::files::{FileHandle, Home, SegmentFile, Stage};
 use crate::index::{OffsetIndex, TimeIndex, TimestampOffset, TransactionIndex};
 use crate::names::FileKind;
 use crate::published::Published;
@@ -41,7 +41,12 @@ pub(crate) struct Segment {
 impl Segment {
     /// An empty segment without files; they are made by the first append.
     pub(crate) fn empty(home: &Arc<Home>, base_offset: i64) -> Self {
-        let file = |kind| SegmentFile::new(home, base_offset, kind);
+        Self::empty_at_stage(home, base_offset, Stage::InUse)
+    }
+
+    /// The same for one that is not part of the log yet, which the names of its files tell.
+    pub(crate) fn empty_at_stage(home: &Arc<Home>, base_offset: i64, stage: Stage) -> Self {
+        let file = |kind| SegmentFile::at_stage(home, base_offset, kind, stage);
         Self {
             id: next_id(),
             base_offset,
@@ -132,7 +137,12 @@ impl Segment {
 
     /// Renames the files so that they are not found on the next start.
     pub(crate) fn mark_deleted(&self) -> Result<(), StorageError> {
-        self.files().into_iter().try_for_each(|file| file.mark_deleted())
+        self.change_stage(Stage::Deleted)
+    }
+
+    /// Renames the files, the log file first.
+    pub(crate) fn change_stage(&self, stage: Stage) -> Result<(), StorageError> {
+        self.files().into_iter().try_for_each(|file| file.change_stage(stage))
     }
 
     /// Removes the files. Readers that hold a handle may go on.
