@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use klamm_config::{BrokerConfig, Layers};
+use klamm_config::{BrokerConfig, Layers, Roles};
 use klamm_log::LogDirs;
 use klamm_metadata::MetadataImage;
 use klamm_net::SocketBuffers;
@@ -12,7 +13,7 @@ use klamm_protocol::messages::CreateTopicsRequest;
 use klamm_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use klamm_replica::FetchSessions;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::controller::ControllerHandle;
 use crate::environment::Environment;
@@ -29,6 +30,7 @@ use crate::replica_move::Moves;
 pub(crate) struct Broker {
     pub(crate) environment: Environment,
     pub(crate) node_id: i32,
+    pub(crate) roles: Roles,
     pub(crate) cluster_id: String,
     pub(crate) layers: ArcSwap<Layers>,
     pub(crate) config: ArcSwap<BrokerConfig>,
@@ -44,6 +46,8 @@ pub(crate) struct Broker {
     pub(crate) connections: ConnectionCount,
     pub(crate) metrics: Metrics,
     pub(crate) epoch: AtomicI64,
+    /// Wakes the task that heartbeats before its time.
+    pub(crate) heartbeat_due: Notify,
     pub(crate) stopping: watch::Sender<bool>,
 }
 
@@ -100,6 +104,11 @@ impl Broker {
 
     pub(crate) fn controller(&self) -> &ControllerHandle {
         &self.controller
+    }
+
+    /// How long to wait for the controller's answer to one request.
+    pub(crate) fn controller_timeout(&self) -> Duration {
+        Duration::from_millis(self.config().controller_socket_timeout_ms.max(1) as u64)
     }
 
     /// The cluster's other nodes.

@@ -53,8 +53,9 @@ pub(crate) const LOAD_THREADS_MAX: usize = 8;
 /// Leader elections that one balancing step makes. What is left waits for the next.
 pub(crate) const ELECTIONS_PER_STEP_MAX: usize = 1000;
 
-/// How long a stopping broker waits for its leaderships to be moved. After that it stops all the same.
-pub(crate) const CONTROLLED_SHUTDOWN_MS_MAX: u64 = 400;
+/// How long a stopping broker waits for the controller's leave when no other broker could take its leaderships. After that it stops all
+/// the same.
+pub(crate) const CONTROLLED_SHUTDOWN_ALONE_MS_MAX: u64 = 400;
 
 /// Bytes of an answer from another node, which are received as they come and not reserved. A larger one ends the connection.
 pub(crate) const PEER_FRAME_BYTES_MAX: usize = i32::MAX as usize;

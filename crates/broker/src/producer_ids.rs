@@ -1,15 +1,10 @@
 //! Producer ids, of which the controller gives a broker a block at a time.
 
-use std::time::Duration;
-
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::AllocateProducerIdsRequest;
 use parking_lot::Mutex;
 
 use crate::broker::Broker;
-
-/// How long the controller may take to grant a block.
-const ALLOCATION_MS_MAX: u64 = 30_000;
 
 /// The rest of the present block.
 #[derive(Default)]
@@ -41,8 +36,7 @@ impl ProducerIds {
 
 async fn allocate(broker: &Broker) -> Result<std::ops::Range<i64>, ErrorCode> {
     let request = AllocateProducerIdsRequest { broker_id: broker.node_id(), broker_epoch: broker.epoch() };
-    let timeout = Duration::from_millis(ALLOCATION_MS_MAX);
-    let asked = broker.ask_controller(request, timeout).await;
+    let asked = broker.ask_controller(request, broker.controller_timeout()).await;
     let response = asked.map_err(|_| ErrorCode::COORDINATOR_LOAD_IN_PROGRESS)?;
     response.error_code.check()?;
     let start = response.producer_id_start;

@@ -1,6 +1,10 @@
-//! This broker's place in the cluster: it registers, says that it lives, and takes its leave.
+//! This node's place in the cluster: it registers, says that it lives, and takes its leave.
+//!
+//! Invariants: a broker is unfenced only once it knows the metadata that was there when it registered; and an answer of the controller is
+//! believed whichever node it comes from, because requests carry the broker's epoch.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,11 +19,17 @@ use klamm_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, ControllerRegistrationRequest,
 };
 use klamm_protocol::{ErrorCode, Uuid};
+use tokio::time::Instant;
 
 use crate::broker::Broker;
+use crate::limits::CONTROLLED_SHUTDOWN_ALONE_MS_MAX;
 
-/// How long to wait before asking again while there is no active controller.
-const RETRY_MS: u64 = 5;
+/// How long to wait before asking again for what takes others a moment.
+const RETRY_MS: u64 = 10;
+/// How long to wait before registering again while an earlier incarnation counts as alive.
+const DUPLICATE_RETRY_MS: u64 = 100;
+/// The time between heartbeats while the broker is fenced although it could serve.
+const FENCED_RETRY_MS: u64 = 100;
 
 /// What a broker says of itself.
 pub(crate) struct Registration {
@@ -39,30 +49,89 @@ pub struct RegistrationRefused {
 }
 
 impl Registration {
-    /// Registers this node, and has the broker unfenced: from then on it leads partitions.
-    pub(crate) async fn register(&self, broker: &Arc<Broker>) -> Result<(), RegistrationRefused> {
-        if self.node.roles.controller {
-            self.register_controller(broker).await;
+    /// Registers the broker and has it unfenced: from then on it leads partitions. `settle` is called in between, when the broker knows all
+    /// metadata that the controller had when it registered.
+    pub(crate) async fn register<E>(
+        &self,
+        broker: &Arc<Broker>,
+        settle: impl Future<Output = Result<(), E>>,
+    ) -> Result<(), E>
+    where
+        E: From<RegistrationRefused>,
+    {
+        self.register_incarnation(broker).await?;
+        while heartbeat(broker, Wish::StayFenced).await.is_none_or(|response| !response.is_caught_up) {
+            sleep_ms(RETRY_MS).await;
         }
-        let refused = |error_code| RegistrationRefused { broker_id: broker.node_id(), error_code };
-        loop {
-            let request = self.request(broker);
-            let decided = broker
-                .controller()
-                .decide(move |controller, step| controller.register_broker(step, &request));
-            match decided.await {
-                Ok(response) if response.error_code == ErrorCode::NONE => {
-                    broker.epoch.store(response.broker_epoch, Ordering::Relaxed);
-                    break;
-                }
-                Ok(response) => return Err(refused(response.error_code)),
-                Err(_) => tokio::time::sleep(Duration::from_millis(RETRY_MS)).await,
-            }
-        }
-        while heartbeat(broker, false).await.is_none_or(|response| response.is_fenced) {
-            tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+        settle.await?;
+        while heartbeat(broker, Wish::Serve).await.is_none_or(|response| response.is_fenced) {
+            sleep_ms(RETRY_MS).await;
         }
         Ok(())
+    }
+
+    /// Has the controller give this incarnation its epoch. One that died without a word may still count as alive: its session is waited for.
+    async fn register_incarnation(&self, broker: &Arc<Broker>) -> Result<(), RegistrationRefused> {
+        let patience_ms = broker.config().initial_broker_registration_timeout_ms.max(0) as u64;
+        let mut refused_since = None;
+        loop {
+            let Ok(response) = broker.ask_controller(self.request(broker), broker.controller_timeout()).await
+            else {
+                continue;
+            };
+            let error_code = response.error_code;
+            if error_code == ErrorCode::NONE {
+                broker.epoch.store(response.broker_epoch, Ordering::Relaxed);
+                return Ok(());
+            }
+            let since = *refused_since.get_or_insert_with(Instant::now);
+            let is_passing = error_code == ErrorCode::DUPLICATE_BROKER_REGISTRATION;
+            if !is_passing || since.elapsed() >= Duration::from_millis(patience_ms) {
+                return Err(RegistrationRefused { broker_id: broker.node_id(), error_code });
+            }
+            tracing::info!("broker {} is still registered by an earlier start", broker.node_id());
+            sleep_ms(DUPLICATE_RETRY_MS).await;
+        }
+    }
+
+    /// Waits for an active controller and tells it where this node's controller is.
+    pub(crate) async fn register_controller(&self, broker: &Arc<Broker>) {
+        let answer = loop {
+            let request = self.controller_request(broker.node_id());
+            if let Ok(response) = broker.ask_controller(request, broker.controller_timeout()).await {
+                break response;
+            }
+        };
+        if answer.error_code.is_error() {
+            let reason = answer.error_message.as_deref().unwrap_or_default();
+            tracing::warn!("the controller was not registered: {} {reason}", answer.error_code);
+        }
+    }
+
+    /// Heartbeats until the broker stops.
+    pub(crate) async fn keep_alive(self: Arc<Self>, broker: Arc<Broker>) {
+        let mut wait_ms = heartbeat_interval_ms(&broker);
+        loop {
+            tokio::select! {
+                () = sleep_ms(wait_ms) => {}
+                () = broker.heartbeat_due.notified() => {}
+            }
+            wait_ms = heartbeat_interval_ms(&broker);
+            let Some(response) = heartbeat(&broker, Wish::Serve).await else { continue };
+            match response.error_code {
+                ErrorCode::NONE if response.is_fenced => wait_ms = wait_ms.min(FENCED_RETRY_MS),
+                ErrorCode::NONE => {}
+                ErrorCode::STALE_BROKER_EPOCH => self.register_again(&broker).await,
+                code => tracing::warn!("the controller does not accept this broker's heartbeat: {code}"),
+            }
+        }
+    }
+
+    async fn register_again(&self, broker: &Arc<Broker>) {
+        tracing::warn!("the controller knows this broker under another epoch: it registers again");
+        if let Err(refused) = self.register_incarnation(broker).await {
+            tracing::warn!("{refused}");
+        }
     }
 
     fn request(&self, broker: &Broker) -> BrokerRegistrationRequest<'static> {
@@ -87,26 +156,6 @@ impl Registration {
             is_migrating_zk_broker: false,
             log_dirs: broker.log_dirs().directories().iter().filter_map(|directory| directory.id()).collect(),
             previous_broker_epoch: self.previous_broker_epoch,
-        }
-    }
-
-    /// Waits for an active controller and tells it where this node's controller is.
-    async fn register_controller(&self, broker: &Arc<Broker>) {
-        loop {
-            let request = self.controller_request(broker.node_id());
-            let decided =
-                broker.controller().decide(move |controller, _| controller.register_controller(&request));
-            match decided.await {
-                Ok(response) if response.error_code.is_error() => {
-                    let reason = response.error_message.as_deref().unwrap_or_default();
-                    return tracing::warn!(
-                        "the controller was not registered: {} {reason}",
-                        response.error_code
-                    );
-                }
-                Ok(_) => return,
-                Err(_) => tokio::time::sleep(Duration::from_millis(RETRY_MS)).await,
-            }
         }
     }
 
@@ -149,44 +198,67 @@ fn security_protocol(protocol: SecurityProtocol) -> i16 {
     protocol as i16
 }
 
-/// Tells the controller that this broker lives, or that it wants to stop. None while there is no active controller.
-pub(crate) async fn heartbeat(broker: &Broker, want_shut_down: bool) -> Option<BrokerHeartbeatResponse> {
+/// What a heartbeat asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// Not to lead yet.
+    StayFenced,
+    /// To lead.
+    Serve,
+    /// To have the leaderships moved away and then stop.
+    ShutDown,
+}
+
+/// Tells the controller that this broker lives, and what it wants. None when no controller answers.
+async fn heartbeat(broker: &Broker, wish: Wish) -> Option<BrokerHeartbeatResponse> {
     let offline = broker.log_dirs().directories().iter().filter(|directory| !directory.is_online());
     let request = BrokerHeartbeatRequest {
         broker_id: broker.node_id(),
         broker_epoch: broker.epoch(),
         current_metadata_offset: broker.image().provenance.last_offset,
-        want_fence: false,
-        want_shut_down,
+        want_fence: wish == Wish::StayFenced,
+        want_shut_down: wish == Wish::ShutDown,
         offline_log_dirs: offline.filter_map(|directory| directory.id()).collect(),
         ..BrokerHeartbeatRequest::default()
     };
-    let decided = broker.controller().decide_mut(move |controller, step| {
-        controller.touch(step.now_ms, &request);
-        controller.heartbeat(&request)
-    });
-    decided.await.ok()
+    let timeout = match wish {
+        Wish::ShutDown => Duration::from_millis(2 * election_timeout_ms(broker)),
+        _ => broker.controller_timeout(),
+    };
+    let asked = broker.ask_controller(request, timeout).await;
+    asked.inspect_err(|unavailable| tracing::debug!("no heartbeat: {unavailable}")).ok()
 }
 
-/// Heartbeats until the broker stops.
-pub(crate) async fn keep_alive(broker: Arc<Broker>) {
-    loop {
-        let interval_ms = broker.config().broker_heartbeat_interval_ms.max(1) as u64;
-        tokio::time::sleep(Duration::from_millis(interval_ms)).await;
-        if let Some(response) = heartbeat(&broker, false).await
-            && response.error_code.is_error()
-        {
-            tracing::warn!("the controller does not accept this broker's heartbeat: {}", response.error_code);
-        }
-    }
-}
-
-/// Has this broker's leaderships moved away, as far as others can take them, and the broker fenced.
+/// Has this broker's leaderships moved away, as far as others can take them, and the broker fenced. Takes no longer than a session: after
+/// that the controller takes them away anyway.
 pub(crate) async fn leave(broker: &Broker) {
-    while let Some(response) = heartbeat(broker, true).await {
-        if response.should_shut_down || response.error_code.is_error() {
-            return;
+    let config = broker.config();
+    let session_ms = config.broker_session_timeout_ms.max(0) as u64;
+    let is_alone =
+        !broker.image().cluster.brokers().any(|other| other.id != broker.node_id() && !other.fenced);
+    let grace_ms = if is_alone { CONTROLLED_SHUTDOWN_ALONE_MS_MAX } else { session_ms };
+    let leaving = async {
+        while let Some(response) = heartbeat(broker, Wish::ShutDown).await {
+            if response.should_shut_down || response.error_code.is_error() {
+                return;
+            }
+            sleep_ms(RETRY_MS).await;
         }
-        tokio::time::sleep(Duration::from_millis(RETRY_MS)).await;
+    };
+    if tokio::time::timeout(Duration::from_millis(grace_ms), leaving).await.is_err() && !is_alone {
+        tracing::warn!("the leaderships of this broker were not moved within {grace_ms} ms");
     }
+}
+
+/// Two of these without a controller, and none will be there soon.
+fn election_timeout_ms(broker: &Broker) -> u64 {
+    broker.config().controller_quorum_election_timeout_ms.max(1) as u64
+}
+
+fn heartbeat_interval_ms(broker: &Broker) -> u64 {
+    broker.config().broker_heartbeat_interval_ms.max(1) as u64
+}
+
+async fn sleep_ms(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
 }

@@ -280,9 +280,7 @@ pub(crate) fn assign_directories(broker: &Arc<Broker>, chosen: Vec<(TopicIdParti
     broker.clone().environment().spawn(Place::Control, move || async move {
         let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
         let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
-        let decided =
-            broker.controller().decide(move |controller, _| controller.assign_replicas_to_dirs(&request));
-        if let Err(error) = decided.await {
+        if let Err(error) = broker.ask_controller(request, broker.controller_timeout()).await {
             tracing::debug!("the directories of replicas could not be told: {error}");
         }
     });

@@ -1,9 +1,8 @@
 //! Starting and stopping a broker.
 //!
 //! Start: open the listening sockets (so that a taken port changes nothing on disk), lock and if need be format the log directories, replay
-//! the metadata log, load the partitions, register, and only then accept connections. Stop: the reverse.
+//! the metadata log, load the partitions, take part in the quorum, register, and only then accept clients. Stop: the reverse.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use klamm_log::{DirsError, LogDirectory, LogDirs, StorageError};
 use klamm_metadata::{MetadataImage, features};
 use klamm_replica::FetchSessions;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::broker::Broker;
 use crate::config_rules::NodeConfigRules;
@@ -30,8 +29,9 @@ use crate::controller::{
 use crate::environment::{Environment, ExecutorStopped, Place};
 use crate::groups::GroupCoordinator;
 use crate::housekeeping;
-use crate::limits::{CONTROLLED_SHUTDOWN_MS_MAX, ELECTIONS_PER_STEP_MAX};
+use crate::limits::ELECTIONS_PER_STEP_MAX;
 use crate::listener::{self, ConnectionCount, ListenerRole};
+
 use crate::metadata_start;
 use crate::metrics::{self, Metrics};
 use crate::peers::Peers;
@@ -39,6 +39,10 @@ use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replica_move;
 use crate::replicas::{self, Replicas};
 use crate::storage::{self, DirectoryError, Storage, log_threads, random_uuid};
+
+mod sockets;
+
+use self::sockets::Socket;
 
 /// How often a start that waits for a controller says so.
 const CONTROLLER_WAIT_MS: u64 = 10_000;
@@ -110,11 +114,11 @@ impl From<MetadataLogError> for StartError {
 pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, StartError> {
     let Loaded { layers, node, broker: config, .. } = loaded;
     check_served(&node)?;
-    let sockets = open_sockets(&environment, &node, &config).await?;
-    let metrics_socket = open_metrics_socket(&environment, &node, &config).await?;
+    let sockets = sockets::open(&environment, &node, &config).await?;
+    let metrics_socket = sockets::open_metrics(&environment, &node, &config).await?;
     let opened = {
         let (environment, node, config) = (environment.clone(), node.clone(), config.clone());
-        let ports = ports(&sockets);
+        let ports = sockets::ports(&sockets);
         environment.clone().blocking(move || storage::open(&environment, &node, &config, &ports)).await??
     };
     Starting { layers, node, config, environment, sockets, metrics_socket, opened }.finish().await
@@ -133,66 +137,6 @@ fn check_served(node: &NodeConfig) -> Result<(), StartError> {
         ));
     }
     Ok(())
-}
-
-/// A listening socket and what it is for.
-struct Socket {
-    name: String,
-    role: ListenerRole,
-    address: SocketAddr,
-    listener: Box<dyn klamm_net::Listener>,
-}
-
-/// The ports that the listeners really have, by name.
-fn ports(sockets: &[Socket]) -> BTreeMap<String, u16> {
-    sockets.iter().map(|socket| (socket.name.clone(), socket.address.port())).collect()
-}
-
-async fn open_sockets(
-    environment: &Environment,
-    node: &NodeConfig,
-    config: &BrokerConfig,
-) -> Result<Vec<Socket>, StartError> {
-    let backlog = backlog(config);
-    let brokers = node.broker_listeners.iter().map(|listener| (listener, ListenerRole::Broker));
-    let controllers = node.controller_listeners.iter().map(|listener| (listener, ListenerRole::Controller));
-    let mut sockets = Vec::new();
-    for (listener, role) in brokers.chain(controllers) {
-        let host = listener.host.as_deref().unwrap_or("0.0.0.0");
-        let wanted = bind_address(environment, &listener.name, host, listener.port).await?;
-        let socket = listener::open(environment, &listener.name, wanted, backlog).await?;
-        let address = socket.local_addr().unwrap_or(wanted);
-        sockets.push(Socket { name: listener.name.clone(), role, address, listener: socket });
-    }
-    Ok(sockets)
-}
-
-fn backlog(config: &BrokerConfig) -> u32 {
-    config.socket_listen_backlog_size.max(1) as u32
-}
-
-async fn open_metrics_socket(
-    environment: &Environment,
-    node: &NodeConfig,
-    config: &BrokerConfig,
-) -> Result<Option<Box<dyn klamm_net::Listener>>, StartError> {
-    const NAME: &str = "klamm.metrics.listener";
-    let Some(wanted) = &node.metrics_listener else { return Ok(None) };
-    let address = bind_address(environment, NAME, &wanted.host, wanted.port).await?;
-    Ok(Some(listener::open(environment, NAME, address, backlog(config)).await?))
-}
-
-/// The address to listen on.
-async fn bind_address(
-    environment: &Environment,
-    name: &str,
-    host: &str,
-    port: u16,
-) -> Result<SocketAddr, StartError> {
-    let resolved = environment.network.resolve(host, port).await;
-    let first =
-        resolved.and_then(|found| found.into_iter().next().ok_or_else(|| io::ErrorKind::NotFound.into()));
-    first.map_err(|source| StartError::Address { name: name.to_owned(), host: host.to_owned(), source })
 }
 
 /// Everything that is open when the tasks begin.
@@ -214,6 +158,7 @@ impl Starting {
         let broker = Arc::new(Broker {
             environment: environment.clone(),
             node_id: node.node_id,
+            roles: node.roles,
             cluster_id: opened.cluster_id,
             groups: Arc::new(GroupCoordinator::new(
                 environment.clone(),
@@ -235,6 +180,7 @@ impl Starting {
             connections: ConnectionCount::default(),
             metrics: Metrics::new(environment.executors.workers() + 1, environment.clock.now_ms()),
             epoch: AtomicI64::new(-1),
+            heartbeat_due: Notify::new(),
             stopping,
         });
         let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
@@ -244,20 +190,26 @@ impl Starting {
         }
         let mut ended =
             run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
-        let registration = Registration {
+        let registration = Arc::new(Registration {
             incarnation_id: random_uuid(&environment),
             previous_broker_epoch: previous_epoch(&opened.dirs),
-            ports: ports(&sockets),
+            ports: sockets::ports(&sockets),
             node,
-        };
-        if let Err(error) = register(&broker, &registration, &mut ended).await {
+        });
+        let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
+        let (of_controller, of_broker): (Vec<_>, Vec<_>) =
+            sockets.into_iter().partition(|socket| socket.role == ListenerRole::Controller);
+        // The other controllers need this one to elect a leader, and without a leader no broker registers.
+        of_controller.into_iter().for_each(|socket| socket.accept(&broker));
+        if let Err(error) = join(&broker, &registration, &mut ended).await {
             broker.stopping.send_replace(true);
             return Err(error);
         }
-        settle(&broker).await?;
-        start_tasks(&broker, opened.metadata_dirs.clone());
-        let addresses = sockets.iter().map(|socket| (socket.name.clone(), socket.address)).collect();
-        sockets.into_iter().for_each(|socket| accept(&broker, socket));
+        if broker.roles.broker {
+            start_broker_tasks(&broker, registration);
+        }
+        housekeeping::start(&broker, opened.metadata_dirs.clone());
+        of_broker.into_iter().for_each(|socket| socket.accept(&broker));
         let Storage { metadata_dirs, metadata_dir, .. } = opened;
         Ok(Server { broker, addresses, metrics_address, metadata_dirs, metadata_dir, ended })
     }
@@ -333,32 +285,50 @@ fn group_settings(config: &BrokerConfig) -> GroupSettings {
     }
 }
 
-/// Registers with the controller, as long as there is one. Says now and then that it still waits.
-async fn register(
+/// Registers what this node is, and waits until the cluster has taken it in. Says now and then that it still waits.
+async fn join(
     broker: &Arc<Broker>,
     registration: &Registration,
     ended: &mut watch::Receiver<Option<String>>,
 ) -> Result<(), StartError> {
-    let mut registered = std::pin::pin!(registration.register(broker));
+    let as_controller = async {
+        if broker.roles.controller {
+            registration.register_controller(broker).await;
+        }
+    };
+    let as_broker = async {
+        match broker.roles.broker {
+            true => registration.register(broker, settle(broker)).await,
+            false => Ok(()),
+        }
+    };
+    let mut joined = std::pin::pin!(async { tokio::join!(as_controller, as_broker).1 });
     loop {
         tokio::select! {
-            registered = &mut registered => return Ok(registered?),
+            joined = &mut joined => return joined,
             reason = end_of_controller(ended) => return Err(StartError::ControllerEnded(reason)),
-            () = tokio::time::sleep(Duration::from_millis(CONTROLLER_WAIT_MS)) => {
-                tracing::warn!("the start waits for an active controller");
-            }
+            () = tokio::time::sleep(Duration::from_millis(CONTROLLER_WAIT_MS)) => say_what_is_waited_for(broker),
+        }
+    }
+}
+
+fn say_what_is_waited_for(broker: &Broker) {
+    match broker.controller().leader_id() {
+        -1 => tracing::warn!("the start waits for an active controller"),
+        controller_id => {
+            tracing::warn!("the start waits for controller {controller_id} to take this node in")
         }
     }
 }
 
 /// The metadata is known now: what it does not know of is set aside, and moves that were interrupted go on.
-async fn settle(broker: &Arc<Broker>) -> Result<(), ExecutorStopped> {
+async fn settle(broker: &Arc<Broker>) -> Result<(), StartError> {
     let settling = broker.clone();
     let settle = move || {
         replicas::set_strays_aside(&settling);
         replica_move::resume(&settling);
     };
-    broker.environment().blocking(settle).await
+    Ok(broker.environment().blocking(settle).await?)
 }
 
 /// Waits until the controller has ended, and says why.
@@ -369,20 +339,11 @@ async fn end_of_controller(ended: &mut watch::Receiver<Option<String>>) -> Strin
     }
 }
 
-fn start_tasks(broker: &Arc<Broker>, metadata_dirs: Option<Arc<LogDirs>>) {
+fn start_broker_tasks(broker: &Arc<Broker>, registration: Arc<Registration>) {
     let groups = broker.groups().clone();
     broker.environment().spawn(Place::Control, move || groups.run_timers());
     let alive = broker.clone();
-    broker.environment().spawn(Place::Control, move || registration::keep_alive(alive));
-    housekeeping::start(broker, metadata_dirs);
-}
-
-fn accept(broker: &Arc<Broker>, socket: Socket) {
-    let accepting = broker.clone();
-    let Socket { name, role, listener, .. } = socket;
-    broker
-        .environment()
-        .spawn(Place::Control, move || listener::accept_all(accepting, listener, name.into(), role));
+    broker.environment().spawn(Place::Control, move || registration.keep_alive(alive));
 }
 
 impl Server {
@@ -436,9 +397,8 @@ impl Server {
     /// When not all logs could be closed; they are recovered on the next start.
     pub async fn stop(self) -> Result<(), StorageError> {
         let Self { broker, metadata_dirs, .. } = self;
-        if broker.config().controlled_shutdown_enable {
-            let grace = Duration::from_millis(CONTROLLED_SHUTDOWN_MS_MAX);
-            let _ = tokio::time::timeout(grace, registration::leave(&broker)).await;
+        if broker.roles.broker && broker.config().controlled_shutdown_enable {
+            registration::leave(&broker).await;
         }
         broker.stopping.send_replace(true);
         let closing = broker.clone();

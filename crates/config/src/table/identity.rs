@@ -17,7 +17,7 @@ settings! { pub(super) QUORUM:
         "What this node is: `broker`, `controller`, or both.";
     int "node.id" = required, at_least(0), read_only, done:
         "Id of this node, unique in the cluster.";
-    int "initial.broker.registration.timeout.ms" = "60000", any, read_only, later:
+    int "initial.broker.registration.timeout.ms" = "60000", any, read_only, done:
         "How long a starting broker tries to register with the controller before it gives up.";
     int "broker.heartbeat.interval.ms" = "2000", any, read_only, done:
         "Time between a broker's heartbeats to the controller.";

@@ -13,7 +13,7 @@ settings! { pub(super) NETWORK:
         "Kafka's threads for moving replicas between folders.";
     int "background.threads" = "10", at_least(1), cluster_wide, moot:
         "Kafka's threads for background work.";
-    int "request.timeout.ms" = "30000", any, read_only, later:
+    int "request.timeout.ms" = "30000", any, read_only, done:
         "How long a request of this broker to another node waits for its answer.";
     long "socket.connection.setup.timeout.ms" = "10000", any, read_only, later:
         "How long opening a connection to another node may take at first.";

@@ -3,7 +3,7 @@
 use crate::setting::settings;
 
 settings! { pub(super) REPLICATION:
-    int "controller.socket.timeout.ms" = "30000", any, read_only, later:
+    int "controller.socket.timeout.ms" = "30000", any, read_only, done:
         "Socket timeout for connections to the controller.";
     long "replica.lag.time.max.ms" = "30000", any, read_only, later:
         "A follower that has not caught up for this long leaves the in-sync replicas.";
