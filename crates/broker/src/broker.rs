@@ -19,6 +19,7 @@ use crate::controller::ControllerHandle;
 use crate::environment::Environment;
 use crate::groups::GroupCoordinator;
 use crate::internal_topics::{self, CONSUMER_OFFSETS};
+use crate::limits::METADATA_WAIT_MS_MAX;
 use crate::listener::ConnectionCount;
 use crate::metrics::Metrics;
 use crate::partition::HostedTopics;
@@ -35,6 +36,8 @@ pub(crate) struct Broker {
     pub(crate) layers: ArcSwap<Layers>,
     pub(crate) config: ArcSwap<BrokerConfig>,
     pub(crate) image: ArcSwap<MetadataImage>,
+    /// Changes whenever `image` has.
+    pub(crate) image_changes: watch::Sender<()>,
     pub(crate) hosted: ArcSwap<HostedTopics>,
     pub(crate) log_dirs: Arc<LogDirs>,
     pub(crate) groups: Arc<GroupCoordinator>,
@@ -82,6 +85,12 @@ impl Broker {
     /// The cluster's metadata as this broker knows it.
     pub(crate) fn image(&self) -> Guard<Arc<MetadataImage>> {
         self.image.load()
+    }
+
+    /// Makes `image` the one that requests are answered from.
+    pub(crate) fn publish_image(&self, image: Arc<MetadataImage>) {
+        self.image.store(image);
+        self.image_changes.send_replace(());
     }
 
     /// The partitions that are here.
@@ -168,10 +177,11 @@ impl Broker {
         let served = names.into_iter().filter(|name| internal_topics::may_be_created(name));
         let topics = served.map(|name| self.automatic_topic(name)).collect();
         let request = CreateTopicsRequest { topics, timeout_ms: i32::MAX, ..CreateTopicsRequest::default() };
-        let decide = self
-            .controller
-            .decide(move |controller, step| controller.create_topics(step, &request, &|_| true));
-        let Ok(response) = decide.await else { return };
+        let asked = self.ask_controller(request, self.controller_timeout()).await;
+        let response = match asked {
+            Ok(response) => response,
+            Err(error) => return tracing::warn!("topics were not created automatically: {error}"),
+        };
         for topic in response.topics.iter().filter(|topic| topic.error_code.is_error()) {
             let reason = topic.error_message.as_deref().unwrap_or_default();
             tracing::info!(
@@ -180,6 +190,22 @@ impl Broker {
                 topic.error_code
             );
         }
+        let created = response.topics.iter().filter(|topic| !topic.error_code.is_error());
+        let created: Vec<_> = created.map(|topic| &*topic.name).collect();
+        self.wait_for_image(|image| created.iter().all(|name| image.topics.by_name(name).is_some())).await;
+    }
+
+    /// Waits until the metadata here is what was asked for, as it soon is where the controller that changed it is another node's.
+    async fn wait_for_image(&self, is_awaited: impl Fn(&MetadataImage) -> bool) {
+        let mut changes = self.image_changes.subscribe();
+        let awaited = async {
+            while !is_awaited(&self.image()) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_millis(METADATA_WAIT_MS_MAX), awaited).await;
     }
 
     fn automatic_topic(&self, name: String) -> CreatableTopic<'static> {

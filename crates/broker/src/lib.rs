@@ -8,6 +8,7 @@ mod controller;
 mod dispatch;
 pub mod environment;
 mod format;
+mod forwarding;
 mod groups;
 mod handlers;
 mod housekeeping;

@@ -68,3 +68,7 @@ pub(crate) const PEERS_IDLE_MAX: usize = 256;
 
 /// How long a connection may rest; its peer would close it after `connections.max.idle.ms`, 10 minutes. An older one is closed.
 pub(crate) const PEER_CONNECTION_IDLE_MS_MAX: u64 = 9 * 60 * 1000;
+
+/// How long an answer waits for metadata that another node's controller has committed and that is not here yet. After that it is given as
+/// far as the metadata is known, and the client asks again.
+pub(crate) const METADATA_WAIT_MS_MAX: u64 = 1000;

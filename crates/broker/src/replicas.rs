@@ -71,7 +71,7 @@ impl Replicas {
         let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
         let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
         self.broker.hosted.store(Arc::new(hosted));
-        self.broker.image.store(image);
+        self.broker.publish_image(image);
         self.tell_groups(&delta.deleted_topics, coordinating);
         self.remove_files(deleted).await;
         assign_directories(&self.broker, created);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::connection::Peer;
+use crate::controller::NodeRequest;
 
 /// What a handler knows about the request it handles.
 pub(crate) struct RequestContext<'c> {
@@ -100,6 +101,9 @@ pub(crate) enum Fault {
     /// A Produce request without acknowledgement failed; closing tells the client.
     #[error("records sent with acks=0 were refused: {0}")]
     Unacknowledged(String),
+    /// Only the active controller can do it, and that is not here.
+    #[error("there is no active controller here")]
+    NotController,
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Stopping,
@@ -158,7 +162,21 @@ impl<'c> RequestContext<'c> {
         decide: impl FnOnce(&Controller, &mut Step<'_>) -> Decision<M> + Send + 'static,
     ) -> HandlerResult {
         let controller = self.broker.controller().clone();
-        self.respond_after(async move { controller.decide(decide).await.map_err(|_| Fault::Stopping) })
+        self.respond_after(async move { controller.decide(decide).await.map_err(|_| Fault::NotController) })
+    }
+
+    /// The same for a request of another node, which learns from the answer where there is no active controller.
+    pub(crate) fn decide_for_node<R: NodeRequest>(&self, request: R) -> HandlerResult {
+        let controller = self.broker.controller().clone();
+        self.respond_later(async move {
+            let decided = controller.decide_mut(move |controller, step| request.decide(controller, step));
+            Ok(decided.await.unwrap_or_else(|_| R::refused(ErrorCode::NOT_CONTROLLER)))
+        })
+    }
+
+    /// When the request's last bytes were read.
+    pub(crate) fn received_at(&self) -> Instant {
+        self.responder.received_at
     }
 
     /// What answers this request later.

@@ -171,6 +171,7 @@ impl Starting {
             layers: ArcSwap::from_pointee(layers.clone()),
             config: ArcSwap::from_pointee(config.clone()),
             image: ArcSwap::from_pointee(MetadataImage::default()),
+            image_changes: watch::Sender::new(()),
             hosted: ArcSwap::default(),
             log_dirs: opened.dirs.clone(),
             controller,

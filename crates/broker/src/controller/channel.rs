@@ -7,8 +7,7 @@ use klamm_protocol::messages::{
     AllocateProducerIdsRequest, AllocateProducerIdsResponse, AlterPartitionRequest, AlterPartitionResponse,
     AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, BrokerHeartbeatRequest,
     BrokerHeartbeatResponse, BrokerRegistrationRequest, BrokerRegistrationResponse,
-    ControllerRegistrationRequest, ControllerRegistrationResponse, UnregisterBrokerRequest,
-    UnregisterBrokerResponse,
+    ControllerRegistrationRequest, ControllerRegistrationResponse, CreateTopicsRequest, CreateTopicsResponse,
 };
 use klamm_protocol::{ApiKey, ErrorCode, Request};
 use tokio::time::Instant;
@@ -27,7 +26,10 @@ pub(crate) trait ControllerRequest: Request + Clone + Send + 'static {
 
     /// The error that a response reports for the request as a whole.
     fn error_code(response: &Self::Response<'_>) -> ErrorCode;
+}
 
+/// One that only nodes send, and that reports an error for the request as a whole.
+pub(crate) trait NodeRequest: ControllerRequest {
     /// A response that reports nothing but an error.
     fn refused(error_code: ErrorCode) -> Self::Response<'static>;
 }
@@ -101,8 +103,24 @@ impl Broker {
     }
 }
 
-/// The error code is the same field in all of them.
-macro_rules! controller_requests {
+/// Topics that brokers make on their own; each has an error of its own.
+impl ControllerRequest for CreateTopicsRequest<'static> {
+    fn decide(
+        &self,
+        controller: &mut Controller,
+        step: &mut Step<'_>,
+    ) -> Decision<CreateTopicsResponse<'static>> {
+        controller.create_topics(step, self, &|_| true)
+    }
+
+    fn error_code(response: &CreateTopicsResponse<'_>) -> ErrorCode {
+        let is_refused = response.topics.iter().any(|topic| topic.error_code == ErrorCode::NOT_CONTROLLER);
+        if is_refused { ErrorCode::NOT_CONTROLLER } else { ErrorCode::NONE }
+    }
+}
+
+/// The error code is the same field in all of these.
+macro_rules! node_requests {
     ($($request:ty => $response:ident, |$asked:ident, $controller:ident, $step:pat_param| $decision:expr;)*) => {$(
         impl ControllerRequest for $request {
             fn decide(
@@ -117,7 +135,9 @@ macro_rules! controller_requests {
             fn error_code(response: &Self::Response<'_>) -> ErrorCode {
                 response.error_code
             }
+        }
 
+        impl NodeRequest for $request {
             fn refused(error_code: ErrorCode) -> Self::Response<'static> {
                 $response { error_code, ..Default::default() }
             }
@@ -125,7 +145,7 @@ macro_rules! controller_requests {
     )*};
 }
 
-controller_requests! {
+node_requests! {
     AllocateProducerIdsRequest => AllocateProducerIdsResponse, |request, controller, _| controller.allocate_producer_ids(request);
     AlterPartitionRequest => AlterPartitionResponse, |request, controller, _| controller.alter_partition(request);
     AssignReplicasToDirsRequest => AssignReplicasToDirsResponse, |request, controller, _| controller.assign_replicas_to_dirs(request);
@@ -135,5 +155,4 @@ controller_requests! {
     };
     BrokerRegistrationRequest<'static> => BrokerRegistrationResponse, |request, controller, step| controller.register_broker(step, request);
     ControllerRegistrationRequest<'static> => ControllerRegistrationResponse, |request, controller, _| controller.register_controller(request);
-    UnregisterBrokerRequest => UnregisterBrokerResponse, |request, controller, _| controller.unregister_broker(request);
 }

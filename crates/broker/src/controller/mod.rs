@@ -10,7 +10,7 @@ mod driver;
 mod metadata_log;
 mod snapshots;
 
-pub(crate) use channel::{ControllerRequest, ControllerUnavailable};
+pub(crate) use channel::NodeRequest;
 pub(crate) use decision::{ActiveController, ControllerHandle, Requests};
 pub use driver::DriverError;
 pub(crate) use driver::{Driver, DriverParts, Publisher};

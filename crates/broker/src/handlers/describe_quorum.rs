@@ -100,3 +100,7 @@ fn nodes(quorum: &QuorumDescription, image: &MetadataImage) -> Vec<Node<'static>
         })
         .collect()
 }
+
+pub(crate) fn refuse(context: &RequestContext<'_>, _: Reader<'_>, error_code: ErrorCode) -> HandlerResult {
+    context.respond(&DescribeQuorumResponse { error_code, ..Default::default() })
+}

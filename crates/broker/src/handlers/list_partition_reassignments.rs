@@ -1,8 +1,8 @@
 //! ListPartitionReassignments v0: the moves under way.
 
 use klamm_controller::Decision;
-use klamm_protocol::Reader;
-use klamm_protocol::messages::ListPartitionReassignmentsRequest;
+use klamm_protocol::messages::{ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
+use klamm_protocol::{ErrorCode, Reader};
 
 use crate::request::{HandlerResult, RequestContext};
 
@@ -13,4 +13,8 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
         let response = controller.list_partition_reassignments(&request);
         Decision { records: Vec::new(), response }
     })
+}
+
+pub(crate) fn refuse(context: &RequestContext<'_>, _: Reader<'_>, error_code: ErrorCode) -> HandlerResult {
+    context.respond(&ListPartitionReassignmentsResponse { error_code, ..Default::default() })
 }

@@ -1,7 +1,7 @@
 //! UpdateFeatures v0–2: raises or lowers finalized feature levels.
 
-use klamm_protocol::Reader;
-use klamm_protocol::messages::UpdateFeaturesRequest;
+use klamm_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+use klamm_protocol::{ErrorCode, Reader};
 
 use crate::request::{HandlerResult, RequestContext};
 
@@ -10,4 +10,8 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
     let request = request.into_static();
     let kraft_version = context.broker.controller().kraft_version();
     context.decide(move |controller, _| controller.update_features(&request, kraft_version))
+}
+
+pub(crate) fn refuse(context: &RequestContext<'_>, _: Reader<'_>, error_code: ErrorCode) -> HandlerResult {
+    context.respond(&UpdateFeaturesResponse { error_code, ..Default::default() })
 }

@@ -105,10 +105,3 @@ pub(crate) enum Unreadable {
     #[error("it refuses with {0}")]
     Refusal(klamm_protocol::ErrorCode),
 }
-
-impl PeerError {
-    /// Whether the process at the other end is gone, as far as its sockets tell.
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(self, Self::Refused { .. } | Self::Disconnected { .. })
-    }
-}

@@ -13,6 +13,5 @@ mod pool;
 mod tests;
 mod versions;
 
-pub(crate) use connection::{Answer, PeerConnection};
-pub(crate) use error::{PeerAddress, PeerError};
+pub(crate) use error::PeerError;
 pub(crate) use pool::Peers;

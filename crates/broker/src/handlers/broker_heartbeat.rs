@@ -1,0 +1,11 @@
+//! BrokerHeartbeat v0–2: a broker lives, and says what it wants.
+
+use klamm_protocol::Reader;
+use klamm_protocol::messages::BrokerHeartbeatRequest;
+
+use crate::request::{HandlerResult, RequestContext};
+
+pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
+    let request: BrokerHeartbeatRequest = context.decode(&mut body)?;
+    context.decide_for_node(request)
+}
