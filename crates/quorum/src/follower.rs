@@ -91,7 +91,7 @@ impl Quorum {
         let target = match &self.role {
             Role::Follower(follower) if follower.is_loading_snapshot => None,
             Role::Follower(follower) if self.is_free(follower.leader_id) => Some(follower.leader_id),
-            _ => self.any_free_voter(),
+            _ => self.any_free_node(),
         };
         let Some(to) = target else { return };
         let OffsetAndEpoch { offset, epoch } = self.log.end();
@@ -100,12 +100,14 @@ impl Quorum {
             epoch: self.epoch,
             offset,
             last_fetched_epoch: epoch,
+            high_watermark: self.high_watermark,
         };
         self.send(now_ms, to, Request::Fetch(request), outputs);
     }
 
-    fn any_free_voter(&mut self) -> Option<i32> {
-        let free: Vec<_> = self.other_voters().into_iter().filter(|&id| self.is_free(id)).collect();
+    fn any_free_node(&mut self) -> Option<i32> {
+        let known = self.config.bootstrap_ids.iter().copied().chain(self.other_voters());
+        let free: Vec<_> = known.filter(|&id| self.is_free(id)).collect();
         if free.is_empty() {
             return None;
         }

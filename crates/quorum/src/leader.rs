@@ -95,10 +95,7 @@ impl Quorum {
             Ok(answer) => (ErrorCode::NONE, answer),
             Err(error) => (error, FetchAnswer::Refused),
         };
-        let high_watermark = match &self.role {
-            Role::Leader(leader) => leader.high_watermark.unwrap_or(-1),
-            _ => -1,
-        };
+        let high_watermark = self.leader_high_watermark();
         (FetchReply { info: self.info(error), high_watermark, answer }, outputs)
     }
 
@@ -108,7 +105,8 @@ impl Quorum {
         request: &FetchRequest,
         outputs: &mut Vec<Output>,
     ) -> Result<FetchAnswer, ErrorCode> {
-        if request.offset < 0 || request.last_fetched_epoch < 0 || request.epoch < 0 {
+        let is_epoch_possible = (0..=request.epoch).contains(&request.last_fetched_epoch);
+        if request.offset < 0 || !is_epoch_possible {
             return Err(ErrorCode::INVALID_REQUEST);
         }
         self.check_leads(request.epoch)?;
@@ -133,13 +131,25 @@ impl Quorum {
         }
     }
 
+    /// Whether a replica in `epoch` may load a snapshot from this node, which has to lead. A voter that does is heard.
+    pub fn handle_fetch_snapshot(
+        &mut self,
+        now_ms: i64,
+        replica: ReplicaKey,
+        epoch: i32,
+    ) -> Result<(), ErrorCode> {
+        self.check_leads(epoch)?;
+        if self.current_voters().contains(replica) {
+            self.note_heard(now_ms, replica.id);
+        }
+        Ok(())
+    }
+
     fn note_fetch(&mut self, now_ms: i64, replica: ReplicaKey, offset: i64) {
         if replica.id < 0 || replica.id == self.config.local.key.id {
             return;
         }
         let is_voter = self.current_voters().contains(replica);
-        let fetches_needed = self.current_voters().majority() - usize::from(self.is_voter());
-        let deadline_ms = now_ms + self.check_quorum_timeout();
         let leader_end = self.log.end_offset;
         let Role::Leader(leader) = &mut self.role else { return };
         let progress = if is_voter {
@@ -151,11 +161,19 @@ impl Quorum {
         leader.observers.retain(|_, progress| now_ms - progress.last_fetch_ms < OBSERVER_SESSION_MS);
         if is_voter {
             leader.acknowledged.insert(replica.id);
-            leader.fetched.insert(replica.id);
-            if leader.fetched.len() >= fetches_needed {
-                leader.fetched.clear();
-                leader.check_quorum_deadline_ms = deadline_ms;
-            }
+            self.note_heard(now_ms, replica.id);
+        }
+    }
+
+    /// A voter lives and knows who leads; once enough do, the leader may lead on.
+    fn note_heard(&mut self, now_ms: i64, id: i32) {
+        let needed = self.current_voters().majority() - usize::from(self.is_voter());
+        let deadline_ms = now_ms + self.check_quorum_timeout();
+        let Role::Leader(leader) = &mut self.role else { return };
+        leader.fetched.insert(id);
+        if leader.fetched.len() >= needed {
+            leader.fetched.clear();
+            leader.check_quorum_deadline_ms = deadline_ms;
         }
     }
 

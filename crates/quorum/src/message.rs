@@ -67,6 +67,19 @@ pub struct FetchRequest {
     pub offset: i64,
     /// The epoch of its last record.
     pub last_fetched_epoch: i32,
+    /// Up to where it knows records to be committed, −1 while unknown; the largest number where it does not say (before version 18).
+    pub high_watermark: i64,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// The node.
+    pub id: i32,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
 }
 
 /// What every response says: an error, and the epoch and leader the other node knows.

@@ -18,6 +18,8 @@ use crate::voters::{ReplicaKey, VoterNode, VoterSet};
 pub struct QuorumConfig {
     /// This node as a voter would be described.
     pub local: VoterNode,
+    /// Ids that stand for addresses of nodes whose own ids are not known, all negative: who to ask for the leader besides the voters.
+    pub bootstrap_ids: Vec<i32>,
     /// How long without a leader before a voter stands for election; up to as much again is added at random.
     pub election_timeout_ms: i64,
     /// Longest wait before standing for election when a leader names its successors.
@@ -186,6 +188,30 @@ impl Quorum {
         &self.voters.last().expect("there is always a voter set").1
     }
 
+    /// The voters in force behind the records before `offset`.
+    pub fn voters_before(&self, offset: i64) -> Option<&VoterSet> {
+        let mut newest_first = self.voters.iter().rev();
+        newest_first.find(|(begin, _)| *begin < offset).map(|(_, voters)| voters)
+    }
+
+    /// This node as a voter would be described.
+    pub fn local(&self) -> &VoterNode {
+        &self.config.local
+    }
+
+    /// Whether this node votes.
+    pub fn is_voter(&self) -> bool {
+        self.current_voters().contains(self.config.local.key)
+    }
+
+    /// Everything before it is known by this leader to be committed; −1 while it knows nothing, and where this node does not lead.
+    pub fn leader_high_watermark(&self) -> i64 {
+        match &self.role {
+            Role::Leader(leader) => leader.high_watermark.unwrap_or(-1),
+            _ => -1,
+        }
+    }
+
     /// The text of the `quorum-state` file for an election state.
     pub fn election_state_json(&self, state: &ElectionState) -> String {
         let voters: Vec<_> = self.current_voters().ids().collect();
@@ -257,6 +283,29 @@ impl Quorum {
         outputs
     }
 
+    /// A request failed, and the process that should have answered is known to be gone. One that follows it looks for another leader without
+    /// waiting for the fetch timeout; the pre-vote keeps those from harm who still hear it.
+    pub fn on_node_gone(&mut self, now_ms: i64, id: i32) -> Vec<Output> {
+        let local = self.config.local.key.id;
+        let rank = self.current_voters().ids().filter(|&voter| voter != id && voter < local).count();
+        // One after the other: all notice at the same time, and two that stand at once take each other's votes.
+        let turn_ms = (self.config.election_timeout_ms / 10).max(1);
+        let wait_ms = turn_ms / 2 + turn_ms * rank as i64;
+        match &mut self.role {
+            Role::Follower(follower) if follower.leader_id == id => {
+                // The others have to notice as well, and whoever they notice it of may be elected.
+                follower.has_fetched = false;
+                follower.fetch_deadline_ms = follower.fetch_deadline_ms.min(now_ms + wait_ms);
+            }
+            // Those that refused because they heard the leader are asked again: by now they may have noticed.
+            Role::Prospective { leader_id, votes, .. } if *leader_id == Some(id) => {
+                votes.answers.retain(|_, granted| *granted);
+            }
+            _ => {}
+        }
+        self.on_request_failed(now_ms, id)
+    }
+
     /// Takes note of a control record in the log, appended here or fetched: from `offset` on its voters or level are in force.
     pub fn on_control_record(&mut self, offset: i64, record: &ControlRecord) {
         match record {
@@ -293,10 +342,6 @@ impl Quorum {
             let mut sets = self.voters.iter().map(|(_, voters)| voters);
             assert!(committed == 0 || sets.any(has_majority), "a majority has it");
         }
-    }
-
-    pub(crate) fn is_voter(&self) -> bool {
-        self.current_voters().contains(self.config.local.key)
     }
 
     /// Whether this node may stand for election: also while its removal is in the log but not committed, for it may be the only one that

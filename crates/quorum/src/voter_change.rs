@@ -47,11 +47,8 @@ impl Quorum {
         now_ms: i64,
         voter: VoterNode,
     ) -> Result<(i64, Vec<Output>), VoterChangeError> {
-        self.check_change_allowed()?;
         let id = voter.key.id;
-        if self.current_voters().get(id).is_some() {
-            return Err(VoterChangeError::AlreadyVoter(id));
-        }
+        self.check_addition(id)?;
         self.check_level(&voter)?;
         let caught_up_ms = match &self.role {
             Role::Leader(leader) => {
@@ -63,6 +60,15 @@ impl Quorum {
             return Err(VoterChangeError::NotCaughtUp(id));
         }
         Ok(self.change_voters(now_ms, self.current_voters().with(voter)))
+    }
+
+    /// Whether a voter with this id may be added now, as far as can be said before it was asked what it supports.
+    pub fn check_addition(&self, id: i32) -> Result<(), VoterChangeError> {
+        self.check_change_allowed()?;
+        match self.current_voters().get(id) {
+            Some(_) => Err(VoterChangeError::AlreadyVoter(id)),
+            None => Ok(()),
+        }
     }
 
     /// Takes a voter's vote away. A leader that removes itself leads until that is committed, then steps down.

@@ -1,6 +1,9 @@
 //! Between the machine's messages and Kafka's. Every one of them names the one topic and partition there is; a request that names another
 //! is refused.
 
+mod membership;
+mod snapshot;
+
 use std::borrow::Cow;
 
 use klamm_metadata::snapshot::SnapshotId;
@@ -16,10 +19,13 @@ use klamm_protocol::{ErrorCode, Uuid};
 use crate::describe::{QuorumDescription, ReplicaDescription};
 use crate::log_state::OffsetAndEpoch;
 use crate::message::{
-    BeginEpochRequest, EndEpochRequest, EpochInfo, FetchAnswer, FetchReply, FetchRequest, VoteRequest,
-    VoteResponse,
+    BeginEpochRequest, EndEpochRequest, EpochInfo, FetchAnswer, FetchReply, FetchRequest, NodeAddress,
+    VoteRequest, VoteResponse,
 };
 use crate::voters::{ReplicaKey, VoterEndpoint, VoterSet};
+
+pub use membership::{AddVoter, removal, updated_voter, voter_to_remove};
+pub use snapshot::{SnapshotPiece, SnapshotRequest};
 
 /// The metadata log's topic.
 pub const TOPIC: &str = "__cluster_metadata";
@@ -298,6 +304,7 @@ impl FetchRequest {
             epoch: partition.current_leader_epoch,
             offset: partition.fetch_offset,
             last_fetched_epoch: partition.last_fetched_epoch,
+            high_watermark: partition.high_watermark,
         })
     }
 
@@ -309,6 +316,7 @@ impl FetchRequest {
             fetch_offset: self.offset,
             last_fetched_epoch: self.last_fetched_epoch,
             replica_directory_id: self.replica.directory_or_zero(),
+            high_watermark: self.high_watermark,
             ..Default::default()
         };
         let topic = fetch_request::FetchTopic {
@@ -368,6 +376,22 @@ impl FetchReply {
             ..Default::default()
         }
     }
+}
+
+/// Where the nodes listen that a Fetch response tells of.
+pub fn addresses_in_fetch(response: &FetchResponse<'_>) -> Vec<NodeAddress> {
+    let address = |node: &fetch_response::NodeEndpoint<'_>| {
+        let port = u16::try_from(node.port).ok()?;
+        Some(NodeAddress { id: node.node_id, host: node.host.to_string(), port })
+    };
+    response.node_endpoints.iter().filter_map(address).collect()
+}
+
+/// Where the leader listens that a BeginQuorumEpoch comes from, if it says so.
+pub fn leader_address(request: &BeginQuorumEpochRequest<'_>, listener: &str) -> Option<NodeAddress> {
+    let id = request.topics.first()?.partitions.first()?.leader_id;
+    let endpoint = request.leader_endpoints.iter().find(|endpoint| endpoint.name == listener)?;
+    Some(NodeAddress { id, host: endpoint.host.to_string(), port: endpoint.port })
 }
 
 impl QuorumDescription {

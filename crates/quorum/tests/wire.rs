@@ -1,14 +1,17 @@
 //! Messages that a Kafka 4.4.0 controller exchanged, through the machine's own messages and back.
 
+use klamm_metadata::snapshot::SnapshotId;
 use klamm_protocol::header::RequestHeader;
 use klamm_protocol::messages::{
-    BeginQuorumEpochRequest, EndQuorumEpochRequest, FetchRequest as WireFetchRequest,
-    VoteRequest as WireVoteRequest,
+    AddRaftVoterRequest, BeginQuorumEpochRequest, EndQuorumEpochRequest, FetchRequest as WireFetchRequest,
+    FetchSnapshotRequest, RemoveRaftVoterRequest, UpdateRaftVoterRequest, VoteRequest as WireVoteRequest,
 };
-use klamm_protocol::{ApiKey, Decode, ErrorCode, Reader};
+use klamm_protocol::{ApiKey, Decode, ErrorCode, Reader, Uuid};
 use klamm_quorum::VoterEndpoint;
-use klamm_quorum::message::{BeginEpochRequest, EndEpochRequest, FetchRequest, VoteRequest};
-use klamm_quorum::wire::check_cluster_id;
+use klamm_quorum::message::{BeginEpochRequest, EndEpochRequest, EpochInfo, FetchRequest, VoteRequest};
+use klamm_quorum::wire::{
+    AddVoter, SnapshotPiece, SnapshotRequest, check_cluster_id, removal, updated_voter, voter_to_remove,
+};
 
 /// The requests of a golden exchange, by version: whole frames, header included.
 fn requests(file: &str) -> Vec<(i16, Vec<u8>)> {
@@ -62,6 +65,54 @@ fn requests_keep_what_they_say() {
             (named, wire.topics[0].partitions[0].leader_epoch)
         );
     }
+}
+
+#[test]
+fn changes_of_voters_keep_what_they_say() {
+    let directory_id = Uuid::from_u128(1 << 64 | 7);
+    for (version, frame) in requests("80-AddRaftVoter.txt") {
+        let mut wire: AddRaftVoterRequest<'_> = decode(ApiKey::AddRaftVoter, version, &frame);
+        let listener = wire.listeners[0].name.to_string();
+        let cluster_id = wire.cluster_id.clone().unwrap();
+        wire.voter_directory_id = directory_id;
+        let request = AddVoter::from_wire(&wire, &listener).unwrap();
+        assert_eq!(request.to_wire(&cluster_id, wire.timeout_ms), wire, "AddRaftVoter {version}");
+        assert_eq!(AddVoter::from_wire(&wire, "OTHER"), Err(ErrorCode::INVALID_REQUEST));
+        wire.voter_directory_id = Uuid::ZERO;
+        assert_eq!(AddVoter::from_wire(&wire, &listener), Err(ErrorCode::INVALID_REQUEST));
+    }
+    for (version, frame) in requests("81-RemoveRaftVoter.txt") {
+        let mut wire: RemoveRaftVoterRequest<'_> = decode(ApiKey::RemoveRaftVoter, version, &frame);
+        wire.voter_directory_id = directory_id;
+        let key = voter_to_remove(&wire).unwrap();
+        assert_eq!(removal(key, wire.cluster_id.as_deref().unwrap()), wire);
+    }
+    for (version, frame) in requests("82-UpdateRaftVoter.txt") {
+        let mut wire: UpdateRaftVoterRequest<'_> = decode(ApiKey::UpdateRaftVoter, version, &frame);
+        wire.voter_directory_id = directory_id;
+        let listener = wire.listeners[0].name.to_string();
+        let voter = updated_voter(&wire, &listener).unwrap();
+        let again = voter.to_update_request(wire.cluster_id.as_deref().unwrap(), wire.current_leader_epoch);
+        assert_eq!(again, wire);
+        wire.kraft_version_feature.min_supported_version =
+            wire.kraft_version_feature.max_supported_version + 1;
+        assert_eq!(updated_voter(&wire, &listener), Err(ErrorCode::INVALID_REQUEST));
+    }
+}
+
+#[test]
+fn pieces_of_snapshots_keep_what_they_say() {
+    for (version, frame) in requests("59-FetchSnapshot.txt") {
+        let wire: FetchSnapshotRequest<'_> = decode(ApiKey::FetchSnapshot, version, &frame);
+        let request = SnapshotRequest::from_wire(&wire).unwrap();
+        assert_eq!(request.to_wire(wire.cluster_id.as_deref().unwrap()), wire, "FetchSnapshot {version}");
+    }
+    let info = EpochInfo { error: ErrorCode::NONE, epoch: 3, leader_id: Some(1) };
+    let id = SnapshotId { end_offset: 9, epoch: 2 };
+    let piece = SnapshotPiece { info, id, size: 100, position: 40, length: 3 };
+    let mut wire = piece.to_wire(None);
+    wire.topics[0].partitions[0].unaligned_records = Some(vec![1, 2, 3].into());
+    assert_eq!(SnapshotPiece::from_wire(wire), Ok((piece, vec![1, 2, 3])));
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub(crate) fn voter(id: i32) -> VoterNode {
 pub(crate) fn config(id: i32) -> QuorumConfig {
     QuorumConfig {
         local: voter(id),
+        bootstrap_ids: Vec::new(),
         election_timeout_ms: 1_000,
         election_backoff_ms_max: 1_000,
         fetch_timeout_ms: 2_000,
@@ -54,6 +55,8 @@ enum Message {
     EndEpoch(EpochInfo),
     Fetch(FetchReply, i64, Vec<StoredRecord>),
     Failed,
+    /// The node is known to be down.
+    Gone,
 }
 
 struct Node {
@@ -255,12 +258,16 @@ impl Network {
         if !lost && !is_cut && self.is_up(to) {
             self.in_flight.push((self.now_ms + delay_ms, from, to, message));
         } else if matches!(message, Message::Request(_)) {
-            self.in_flight.push((self.now_ms + delay_ms, to, from, Message::Failed));
+            let failure = if is_cut || lost { Message::Failed } else { Message::Gone };
+            self.in_flight.push((self.now_ms + delay_ms, to, from, failure));
         }
     }
 
     fn receive(&mut self, from: i32, to: i32, message: Message) {
         let now_ms = self.now_ms;
+        if !self.is_up(to) && matches!(message, Message::Request(_)) {
+            self.in_flight.push((now_ms + 1, to, from, Message::Gone));
+        }
         let Some(node) = self.nodes.get_mut(&to).and_then(Option::as_mut) else { return };
         let quorum = &mut node.quorum;
         let (reply, outputs, fetched) = match message {
@@ -294,6 +301,7 @@ impl Network {
                 let response = fetched(&reply, offset, &records);
                 (None, quorum.handle_fetch_response(now_ms, from, &response), records)
             }
+            Message::Gone => (None, quorum.on_node_gone(now_ms, from), Vec::new()),
             Message::Failed => (None, quorum.on_request_failed(now_ms, from), Vec::new()),
         };
         self.carry_out(to, outputs, &fetched);

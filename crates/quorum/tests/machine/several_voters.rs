@@ -45,7 +45,8 @@ fn a_leader_that_crashes_is_replaced_and_comes_back_as_a_follower() {
         append_and_commit(&mut network, 10);
         let old = network.leader().unwrap();
         network.crash(old);
-        network.run_until(10_000, |network| network.leader().is_some());
+        // Long before the fetch timeout, for its process is known to be gone.
+        network.run_until(1_500, |network| network.leader().is_some());
         append_and_commit(&mut network, 10);
         network.start(old);
         let wanted = network.quorum(network.leader().unwrap()).high_watermark();

@@ -145,7 +145,8 @@ fn observers_fetch_and_are_described() {
     quorum.on_log_flushed(1_001, 10);
     let observer = ReplicaKey::of_id(7);
     let mut fetch = |now_ms, epoch, offset, last_fetched_epoch| {
-        let request = FetchRequest { replica: observer, epoch, offset, last_fetched_epoch };
+        let request =
+            FetchRequest { replica: observer, epoch, offset, last_fetched_epoch, high_watermark: -1 };
         let (reply, outputs) = quorum.handle_fetch(now_ms, &request);
         assert_eq!(outputs, []);
         (reply.info.error, reply.high_watermark, reply.answer)
