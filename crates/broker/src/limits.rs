@@ -72,3 +72,6 @@ pub(crate) const PEER_CONNECTION_IDLE_MS_MAX: u64 = 9 * 60 * 1000;
 /// How long an answer waits for metadata that another node's controller has committed and that is not here yet. After that it is given as
 /// far as the metadata is known, and the client asks again.
 pub(crate) const METADATA_WAIT_MS_MAX: u64 = 1000;
+
+/// Bytes of a metadata snapshot. A larger one is neither read nor loaded from the leader.
+pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use klamm_config::endpoint::HostPort;
 use klamm_config::{BrokerConfig, Listener, NodeConfig};
 use klamm_log::LogConfig;
 use klamm_log::disk::Disk;
@@ -15,7 +16,7 @@ use klamm_quorum::{
     Output, Quorum, QuorumConfig, QuorumStart, ReplicaKey, VoterEndpoint, VoterNode, VoterSet,
 };
 
-use crate::controller::{DriverError, MetadataLog, MetadataLogError};
+use crate::controller::{DriverError, MetadataLog, MetadataLogError, bootstrap_ids};
 use crate::environment::Environment;
 use crate::server::StartError;
 use crate::storage::{DirectoryError, metadata_name};
@@ -90,6 +91,7 @@ pub(crate) fn open(
     check_contiguous(log, latest)?;
     let (image, quorum_records) = load(log, &snapshots, latest)?;
     let batches = log.batches_from(latest.end_offset.max(log.log().log_start_offset()))?;
+    let is_formatting = latest == SnapshotId::BOOTSTRAP;
     let mut start = QuorumStart {
         election: log.load_election_state()?,
         log: log.state()?,
@@ -100,24 +102,54 @@ pub(crate) fn open(
     };
     if let Some(record) = &quorum_records.voters {
         start.voters = VoterSet::from_record(record);
+        // Those of the formatting snapshot are in no log yet; those of a later one are as old as its last record.
+        start.voters_offset = if is_formatting { -1 } else { latest.end_offset - 1 };
     }
     batches.iter().for_each(|batch| note_control_records(batch, &mut start));
     let local = local_voter(node, ports, directory_id);
-    if !start.voters.contains(local.key) {
+    if !start.voters.contains(local.key) && !finds_others(node, ports, &start.voters) {
         let (path, node_id) = (log.log().dir(), node.node_id);
         return Err(DirectoryError::NoVoter { path, node_id, directory_id }.into());
     }
-    let config = QuorumConfig {
+    let config = quorum_config(environment, node, broker, local);
+    let (quorum, outputs) = Quorum::open(config, start, environment.clock.now_ms());
+    Ok(Metadata { quorum, outputs, image, batches, bootstrap })
+}
+
+/// Whether a node that does not vote has somebody to follow.
+fn finds_others(node: &NodeConfig, ports: &BTreeMap<String, u16>, voters: &VoterSet) -> bool {
+    let is_other = |server: &HostPort| !is_own(node, ports, server);
+    !voters.is_empty() || node.bootstrap_servers.iter().any(is_other)
+}
+
+/// Whether an address is one of this node's own controller listeners.
+pub(crate) fn is_own(node: &NodeConfig, ports: &BTreeMap<String, u16>, server: &HostPort) -> bool {
+    let is_loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
+    node.controller_listeners.iter().chain(&node.advertised_controller_listeners).any(|listener| {
+        let same_host = match &listener.host {
+            None => true,
+            Some(host) => *host == server.host || is_loopback(host) && is_loopback(&server.host),
+        };
+        same_host && port_of(listener, ports) == server.port
+    })
+}
+
+fn quorum_config(
+    environment: &Environment,
+    node: &NodeConfig,
+    broker: &BrokerConfig,
+    local: VoterNode,
+) -> QuorumConfig {
+    QuorumConfig {
         local,
+        bootstrap_ids: bootstrap_ids(node.bootstrap_servers.len()),
         election_timeout_ms: i64::from(broker.controller_quorum_election_timeout_ms),
         election_backoff_ms_max: i64::from(broker.controller_quorum_election_backoff_max_ms),
         fetch_timeout_ms: i64::from(broker.controller_quorum_fetch_timeout_ms),
         request_timeout_ms: i64::from(broker.controller_quorum_request_timeout_ms),
         retry_backoff_ms: i64::from(broker.controller_quorum_retry_backoff_ms),
         seed: environment.random.next_u128() as u64,
-    };
-    let (quorum, outputs) = Quorum::open(config, start, environment.clock.now_ms());
-    Ok(Metadata { quorum, outputs, image, batches, bootstrap })
+    }
 }
 
 /// Checks that no record is missing between the newest snapshot and the log.
@@ -180,19 +212,23 @@ fn configured_voters(node: &NodeConfig) -> VoterSet {
 
 /// This node as a voter. `ports` has what listeners with port 0 were given, by name.
 pub(crate) fn local_voter(node: &NodeConfig, ports: &BTreeMap<String, u16>, directory_id: Uuid) -> VoterNode {
-    let port = |listener: &Listener| match listener.port {
-        0 => ports.get(&listener.name).copied().unwrap_or(0),
-        port => port,
-    };
     let endpoints = node.advertised_controller_listeners.iter().map(|listener| VoterEndpoint {
         name: listener.name.clone(),
         host: listener.host.clone().unwrap_or_else(|| "localhost".into()),
-        port: port(listener),
+        port: port_of(listener, ports),
     });
     VoterNode {
         key: ReplicaKey::new(node.node_id, directory_id),
         endpoints: endpoints.collect(),
         kraft_versions: KRAFT_VERSIONS,
+    }
+}
+
+/// The port that a listener really has.
+fn port_of(listener: &Listener, ports: &BTreeMap<String, u16>) -> u16 {
+    match listener.port {
+        0 => ports.get(&listener.name).copied().unwrap_or(0),
+        port => port,
     }
 }
 

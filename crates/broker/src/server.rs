@@ -23,8 +23,8 @@ use tokio::sync::{Notify, watch};
 use crate::broker::Broker;
 use crate::config_rules::NodeConfigRules;
 use crate::controller::{
-    ControllerHandle, Driver, DriverError, DriverParts, MetadataLog, MetadataLogError, Requests,
-    SnapshotPolicy,
+    ControllerHandle, Driver, DriverError, DriverParts, MetadataLog, MetadataLogError, OutboundConfig,
+    PeriodicElections, Requests, SnapshotPolicy,
 };
 use crate::environment::{Environment, ExecutorStopped, Place};
 use crate::groups::GroupCoordinator;
@@ -245,14 +245,24 @@ fn run_controller(
         rules: Arc::new(NodeConfigRules::new(layers)),
         min_insync_replicas: config.min_insync_replicas,
         snapshots,
+        elections: PeriodicElections::new(&config),
+        outbound: OutboundConfig {
+            cluster_id: broker.cluster_id().to_owned(),
+            bootstrap_servers: node.bootstrap_servers.clone(),
+            request_timeout: Duration::from_millis(config.controller_quorum_request_timeout_ms.max(1) as u64),
+            fetch_bytes_max: config.controller_quorum_fetch_max_bytes,
+        },
+        joins_automatically: node.roles.controller && config.controller_quorum_auto_join_enable,
+        joining_period_ms: i64::from(config.controller_quorum_fetch_timeout_ms),
+        snapshot_piece_bytes_max: config.controller_quorum_fetch_snapshot_max_bytes,
         status: broker.controller().status().clone(),
         requests,
         stopping: broker.stopping(),
-        publisher: Replicas::new(broker.clone()),
     };
+    let publisher = Replicas::new(broker.clone());
     let (report, ended) = watch::channel(None);
     broker.environment().spawn(Place::Control, move || async move {
-        if let Err(error) = Driver::new(parts).run().await {
+        if let Err(error) = Driver::new(parts, publisher).run().await {
             report.send_replace(Some(error.to_string()));
         }
     });

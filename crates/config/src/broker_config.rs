@@ -13,12 +13,16 @@ snapshot! {
     /// [`TopicConfig::defaults`](crate::TopicConfig::defaults).
     pub BrokerConfig of Broker {
         auto_create_topics_enable: bool = "auto.create.topics.enable",
+        auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable",
         broker_heartbeat_interval_ms: i32 = "broker.heartbeat.interval.ms",
         broker_session_timeout_ms: i32 = "broker.session.timeout.ms",
         connections_max_idle_ms: i64 = "connections.max.idle.ms",
         controlled_shutdown_enable: bool = "controlled.shutdown.enable",
+        controller_quorum_auto_join_enable: bool = "controller.quorum.auto.join.enable",
         controller_quorum_election_backoff_max_ms: i32 = "controller.quorum.election.backoff.max.ms",
         controller_quorum_election_timeout_ms: i32 = "controller.quorum.election.timeout.ms",
+        controller_quorum_fetch_max_bytes: i32 = "controller.quorum.fetch.max.bytes",
+        controller_quorum_fetch_snapshot_max_bytes: i32 = "controller.quorum.fetch.snapshot.max.bytes",
         controller_quorum_fetch_timeout_ms: i32 = "controller.quorum.fetch.timeout.ms",
         controller_quorum_request_timeout_ms: i32 = "controller.quorum.request.timeout.ms",
         controller_quorum_retry_backoff_ms: i32 = "controller.quorum.retry.backoff.ms",
@@ -32,6 +36,7 @@ snapshot! {
         group_min_session_timeout_ms: i32 = "group.min.session.timeout.ms",
         initial_broker_registration_timeout_ms: i32 = "initial.broker.registration.timeout.ms",
         internal_metadata_log_segment_bytes: Option<i32> = "internal.metadata.log.segment.bytes",
+        leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds",
         log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",
         log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size",
         log_cleaner_enable: bool = "log.cleaner.enable",
@@ -69,6 +74,7 @@ snapshot! {
         socket_receive_buffer_bytes: i32 = "socket.receive.buffer.bytes",
         socket_request_max_bytes: i32 = "socket.request.max.bytes",
         socket_send_buffer_bytes: i32 = "socket.send.buffer.bytes",
+        unclean_leader_election_interval_ms: i64 = "unclean.leader.election.interval.ms",
     }
 }
 

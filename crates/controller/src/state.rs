@@ -125,6 +125,11 @@ impl Controller {
         &self.image
     }
 
+    /// Takes note of who votes on the metadata log from now on.
+    pub fn follow_voters(&mut self, node_ids: BTreeSet<i32>) {
+        self.config.quorum_node_ids = node_ids;
+    }
+
     /// Applies a record appended at `offset` and time `now_ms`. An error leaves the state as it was; the log then holds what this software
     /// cannot follow, and the node has to stop.
     pub fn apply(&mut self, offset: i64, now_ms: i64, record: &MetadataRecord<'_>) -> Result<(), ApplyError> {

@@ -12,7 +12,7 @@ use klamm_protocol::messages::{
 use klamm_protocol::{ApiKey, ErrorCode, Request};
 use tokio::time::Instant;
 
-use super::decision::ActiveController;
+use super::status::ActiveController;
 use crate::broker::Broker;
 use crate::peers::PeerError;
 

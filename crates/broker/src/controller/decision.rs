@@ -1,12 +1,14 @@
 //! Handing requests to the controller.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI16, Ordering};
 
 use klamm_controller::{Controller, Decision, Step};
 use klamm_metadata::MetadataRecord;
 use klamm_quorum::QuorumDescription;
 use tokio::sync::{mpsc, oneshot, watch};
+
+use super::replica_request::{ReplicaRequest, Reply, Told};
+use super::status::{ActiveController, ReplicaStatus, Status};
 
 /// There is no active controller here, or the broker is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,10 @@ pub(crate) enum Request {
     Decide(Decide),
     /// The state of the quorum; none where this node does not lead it.
     DescribeQuorum(oneshot::Sender<Option<QuorumDescription>>),
+    /// What other replicas of the metadata log ask.
+    Replica(Box<ReplicaRequest>),
+    /// To give the lead of the quorum up; answered when the others know, or at once where there is nothing to give up.
+    Resign(oneshot::Sender<()>),
 }
 
 /// A request whose kind is no longer known: it makes records, and knows what to do when they are committed.
@@ -41,28 +47,6 @@ pub(crate) struct ControllerHandle {
     status: Arc<Status>,
 }
 
-/// The controller that decides, as far as this node knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ActiveController {
-    /// Its node id.
-    pub(crate) node_id: i32,
-    /// The epoch it leads the quorum in.
-    pub(crate) epoch: i32,
-    /// Whether it is this node's.
-    pub(crate) is_here: bool,
-    /// Where it listens.
-    pub(crate) host: String,
-    /// Its port there.
-    pub(crate) port: u16,
-}
-
-/// What others may know of the controller without asking it.
-#[derive(Default)]
-pub(crate) struct Status {
-    pub(super) active: watch::Sender<Option<ActiveController>>,
-    pub(super) kraft_version: AtomicI16,
-}
-
 impl ControllerHandle {
     /// A handle, and where its requests come out.
     pub(crate) fn new() -> (Self, Requests) {
@@ -76,18 +60,18 @@ impl ControllerHandle {
 
     /// The node whose controller is active, −1 when none is known.
     pub(crate) fn leader_id(&self) -> i32 {
-        self.status.active.borrow().as_ref().map_or(-1, |active| active.node_id)
+        self.status.active().borrow().as_ref().map_or(-1, |active| active.node_id)
     }
 
     /// The active controller; none while nobody is known to lead the quorum, or where the leader listens. One that is here is ready to
     /// decide.
     pub(crate) fn active_controller(&self) -> watch::Receiver<Option<ActiveController>> {
-        self.status.active.subscribe()
+        self.status.active()
     }
 
     /// The finalized `kraft.version`.
     pub(crate) fn kraft_version(&self) -> i16 {
-        self.status.kraft_version.load(Ordering::Relaxed)
+        self.status.kraft_version()
     }
 
     /// Has the controller decide; returns its response once what it decided is committed and visible here.
@@ -122,5 +106,28 @@ impl ControllerHandle {
         let (respond, response) = oneshot::channel();
         self.requests.send(Request::DescribeQuorum(respond)).map_err(|_| Unavailable)?;
         response.await.map_err(|_| Unavailable)
+    }
+
+    /// Has this node's replica of the metadata log answer.
+    pub(crate) async fn ask_replica<T>(
+        &self,
+        request: impl FnOnce(Reply<T>) -> ReplicaRequest,
+    ) -> Result<Told<T>, Unavailable> {
+        let (respond, response) = oneshot::channel();
+        self.requests.send(Request::Replica(Box::new(request(respond)))).map_err(|_| Unavailable)?;
+        response.await.map_err(|_| Unavailable)
+    }
+
+    /// Where this node's replica of the metadata log is.
+    pub(crate) fn replica_status(&self) -> watch::Receiver<ReplicaStatus> {
+        self.status.replica()
+    }
+
+    /// Gives the lead of the quorum up, if this node has it and there is somebody to take it. Returns when the others know.
+    pub(crate) async fn resign(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.requests.send(Request::Resign(done)).is_ok() {
+            let _ = is_done.await;
+        }
     }
 }

@@ -3,26 +3,37 @@
 //! It alone touches them. Requests are decided one by one on the controller's state, which is ahead of the disk; their records are appended
 //! at once, and one flush at a time, on a helper thread, makes durable what was appended before it began. What the quorum then calls
 //! committed is replayed into the image, the image is published, and only then are the requests answered.
+//!
+//! The loop waits for the disk only where the quorum's order asks for it (a vote, a log that is cut or replaced). Flushes, snapshots, publishing
+//! and other nodes' answers come back as its inputs.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use klamm_controller::{ConfigRules, Controller, ControllerConfig, Step, bootstrap_records};
+use klamm_controller::{ConfigRules, Controller, ControllerConfig};
 use klamm_metadata::loader::MetadataLoader;
-use klamm_metadata::log_batch::{BatchContents, LogBatch, encode_control_batch, encode_metadata_batch};
-use klamm_metadata::{MetadataDelta, MetadataImage, MetadataRecord, Provenance};
+use klamm_metadata::log_batch::LogBatch;
+use klamm_metadata::snapshot::Snapshot;
+use klamm_metadata::{MetadataDelta, MetadataImage, MetadataRecord};
 use klamm_protocol::EncodeError;
+use klamm_quorum::role::Role;
 use klamm_quorum::{Leadership, Output, Quorum};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::decision::{ActiveController, Decide, Decided, Request, Requests, Status};
+use super::decision::{Request, Requests};
+use super::download::{Download, DownloadError};
+use super::fetched::{self, FetchedBatches, FetchedError};
+use super::joining::Joining;
 use super::metadata_log::{MetadataLog, MetadataLogError};
-use super::snapshots::SnapshotPolicy;
-use crate::environment::{Environment, ExecutorStopped, Stopped};
+use super::outbound::{Answered, Outbound, OutboundConfig, PeerAnswer, PeerAnswers};
+use super::periodic_elections::PeriodicElections;
+use super::publication::{Answer, Publication, publish_all};
+use super::snapshots::{SnapshotPolicy, WrittenSnapshot};
+use super::status::Status;
+use crate::environment::{Environment, ExecutorStopped, Place, Stopped};
 
 /// How often snapshots, deletions and sessions are looked after.
 const TICK_MS: i64 = 500;
@@ -49,10 +60,16 @@ pub enum DriverError {
     /// A record could not be written. A flaw of the controller.
     #[error("a metadata record cannot be written: {0}")]
     Encode(#[from] EncodeError),
+    /// The leader's log holds what this software cannot read.
+    #[error("the leader's metadata log cannot be read: {0}")]
+    Records(#[from] klamm_metadata::log_batch::LogBatchError),
+    /// The node is stopping already.
+    #[error(transparent)]
+    Stopped(#[from] ExecutorStopped),
 }
 
 /// What the driver starts with.
-pub(crate) struct DriverParts<P> {
+pub(crate) struct DriverParts {
     pub(crate) environment: Environment,
     pub(crate) log: Arc<MetadataLog>,
     pub(crate) quorum: Quorum,
@@ -68,43 +85,82 @@ pub(crate) struct DriverParts<P> {
     pub(crate) rules: Arc<dyn ConfigRules>,
     pub(crate) min_insync_replicas: i32,
     pub(crate) snapshots: SnapshotPolicy,
+    pub(crate) elections: PeriodicElections,
+    pub(crate) outbound: OutboundConfig,
+    /// `controller.quorum.auto.join.enable`, on a controller.
+    pub(crate) joins_automatically: bool,
+    /// How often a controller looks whether its vote is described as it should be: `controller.quorum.fetch.timeout.ms`.
+    pub(crate) joining_period_ms: i64,
+    /// `controller.quorum.fetch.snapshot.max.bytes`.
+    pub(crate) snapshot_piece_bytes_max: i32,
     pub(crate) status: Arc<Status>,
     pub(crate) requests: Requests,
     pub(crate) stopping: watch::Receiver<bool>,
-    pub(crate) publisher: P,
 }
 
-/// Answers that wait until everything before an offset is committed.
-type Answers = BTreeMap<i64, Vec<Box<dyn FnOnce() + Send>>>;
-type Flush = Pin<Box<dyn Future<Output = Stopped<Result<i64, MetadataLogError>>>>>;
+type Work<T> = Pin<Box<dyn Future<Output = T>>>;
 
-pub(crate) struct Driver<P> {
-    parts: DriverParts<P>,
-    loader: MetadataLoader,
-    controller: Option<Controller>,
+pub(crate) struct Driver {
+    pub(super) parts: DriverParts,
+    pub(super) outbound: Outbound,
+    peer_answers: PeerAnswers,
+    pub(super) loader: MetadataLoader,
+    pub(super) controller: Option<Controller>,
     /// Appended or found in the log, and not committed yet.
-    uncommitted: VecDeque<LogBatch>,
-    answers: Answers,
-    flush: Option<Flush>,
-    has_published: bool,
+    pub(super) uncommitted: VecDeque<LogBatch>,
+    /// Answers that wait until everything before an offset is committed.
+    pub(super) answers: BTreeMap<i64, Vec<Answer>>,
+    /// What the answer that is being handled brought.
+    pub(super) fetched: FetchedBatches,
+    pub(super) download: Option<Download>,
+    flush: Option<Work<Stopped<Result<i64, MetadataLogError>>>>,
+    /// The flush that is under way began before the log was cut: what it made durable may be gone.
+    pub(super) is_flush_outdated: bool,
+    snapshot: Option<Work<Stopped<Result<Option<WrittenSnapshot>, DriverError>>>>,
+    pub(super) publications: mpsc::UnboundedSender<Publication>,
+    pub(super) has_published: bool,
+    /// Up to where the leader last said that records are committed; none before it was heard.
+    pub(super) heard_high_watermark: Option<i64>,
+    pub(super) leadership: Option<Leadership>,
+    joining: Joining,
+    resigned: Vec<oneshot::Sender<()>>,
     /// When what is done now and then is to be done next.
     next_tick_ms: i64,
 }
 
-impl<P: Publisher> Driver<P> {
-    pub(crate) fn new(mut parts: DriverParts<P>) -> Self {
-        let loader = MetadataLoader::new(std::mem::take(&mut parts.snapshot));
-        let uncommitted = std::mem::take(&mut parts.batches).into();
-        let next_tick_ms = parts.environment.clock.now_ms() + TICK_MS;
+impl Driver {
+    /// A driver that tells `publisher` of new images, on a task of its own.
+    pub(crate) fn new(mut parts: DriverParts, publisher: impl Publisher + Send + 'static) -> Self {
+        let now_ms = parts.environment.clock.now_ms();
+        let (publications, received) = mpsc::unbounded_channel();
+        parts.environment.spawn(Place::Control, move || publish_all(publisher, received));
+        let local = parts.quorum.local();
+        let (outbound, peer_answers) = Outbound::new(
+            parts.environment.clone(),
+            local.key.id,
+            local.endpoints.clone(),
+            parts.outbound.clone(),
+        );
         Self {
-            next_tick_ms,
+            loader: MetadataLoader::new(std::mem::take(&mut parts.snapshot)),
+            uncommitted: std::mem::take(&mut parts.batches).into(),
+            joining: Joining::new(parts.joins_automatically, parts.joining_period_ms, now_ms),
+            next_tick_ms: now_ms + TICK_MS,
             parts,
-            loader,
+            outbound,
+            peer_answers,
             controller: None,
-            uncommitted,
             answers: BTreeMap::new(),
+            fetched: FetchedBatches::default(),
+            download: None,
             flush: None,
+            is_flush_outdated: false,
+            snapshot: None,
+            publications,
             has_published: false,
+            heard_high_watermark: None,
+            leadership: None,
+            resigned: Vec::new(),
         }
     }
 
@@ -113,37 +169,39 @@ impl<P: Publisher> Driver<P> {
     /// # Errors
     /// When the log or its content can no longer be trusted.
     pub(crate) async fn run(mut self) -> Result<(), DriverError> {
+        match self.run_until_stopped().await {
+            Err(DriverError::Stopped(ExecutorStopped)) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn run_until_stopped(&mut self) -> Result<(), DriverError> {
         let outputs = std::mem::take(&mut self.parts.outputs);
         self.carry_out(outputs).await?;
         let mut stopping = self.parts.stopping.clone();
         loop {
             self.start_flush();
+            self.tell_status();
             let wait = self.time_to_deadline();
             if wait.is_zero() {
                 self.tick().await?;
                 tokio::task::yield_now().await;
                 continue;
             }
-            let flush = async {
-                match &mut self.flush {
-                    Some(flush) => flush.await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
-                flushed = flush => match flushed {
-                    Ok(flushed) => self.on_flushed(flushed).await?,
-                    Err(ExecutorStopped) => return Ok(()),
-                },
-                Some(request) = self.parts.requests.recv() => self.handle_all(request)?,
+                flushed = end_of(&mut self.flush) => self.on_flushed(flushed?).await?,
+                written = end_of(&mut self.snapshot) => self.on_snapshot_written(written??),
+                loaded = end_of_download(&mut self.download) => self.on_downloaded(loaded).await?,
+                Some(answer) = self.peer_answers.recv() => self.on_answer(answer).await?,
+                Some(request) = self.parts.requests.recv() => self.handle_all(request).await?,
                 () = tokio::time::sleep(wait) => self.tick().await?,
             }
         }
     }
 
-    fn now_ms(&self) -> i64 {
+    pub(super) fn now_ms(&self) -> i64 {
         self.parts.environment.clock.now_ms()
     }
 
@@ -161,95 +219,55 @@ impl<P: Publisher> Driver<P> {
         self.next_tick_ms = now_ms + TICK_MS;
         let outputs = self.parts.quorum.tick(now_ms);
         self.carry_out(outputs).await?;
-        if let Some(controller) = &self.controller
-            && let Some(overdue) = controller.overdue_broker(now_ms)
-        {
-            let records = controller.fence_overdue(overdue).records;
-            self.append(records, None)?;
-        }
-        self.parts.log.remove_deleted_files(now_ms)?;
-        self.parts.snapshots.take_if_due(
-            &self.parts.log,
-            &mut self.parts.quorum,
-            self.loader.image(),
-            now_ms,
-        )?;
+        self.decide_what_is_due()?;
+        self.joining.tick(now_ms, &self.parts.quorum, &self.outbound);
+        self.start_snapshot();
         Ok(())
     }
 
     /// Handles a request and all others that wait by now.
-    fn handle_all(&mut self, first: Request) -> Result<(), DriverError> {
-        self.handle(first)?;
+    async fn handle_all(&mut self, first: Request) -> Result<(), DriverError> {
+        self.handle(first).await?;
         while let Ok(request) = self.parts.requests.try_recv() {
-            self.handle(request)?;
+            self.handle(request).await?;
         }
         Ok(())
     }
 
-    fn handle(&mut self, request: Request) -> Result<(), DriverError> {
+    async fn handle(&mut self, request: Request) -> Result<(), DriverError> {
         match request {
-            Request::Decide(request) => self.decide(request),
+            Request::Decide(request) => self.decide(request)?,
             Request::DescribeQuorum(respond) => {
                 // Whoever asked may be gone.
                 let _ = respond.send(self.parts.quorum.describe(self.now_ms()));
-                Ok(())
             }
-        }
-    }
-
-    /// Without an active controller the request is dropped, which tells whoever waits for it.
-    fn decide(&mut self, request: Decide) -> Result<(), DriverError> {
-        let now_ms = self.now_ms();
-        let Some(controller) = &mut self.controller else { return Ok(()) };
-        let random = self.parts.environment.random.clone();
-        let mut step = Step {
-            now_ms,
-            next_offset: self.parts.quorum.log().end_offset,
-            random: &mut move || random.next_u128() as u64,
-        };
-        let Decided { records, answer } = request(controller, &mut step);
-        self.append(records, Some(answer))
-    }
-
-    /// Appends the records of a decision and has `answer` called when they, or if there are none all before them, are committed.
-    fn append(
-        &mut self,
-        records: Vec<MetadataRecord<'static>>,
-        answer: Option<Box<dyn FnOnce() + Send>>,
-    ) -> Result<(), DriverError> {
-        if !records.is_empty() && !self.append_records(records)? {
-            // Whoever asked learns that there is no controller here by the answer being dropped.
-            return Ok(());
-        }
-        let end_offset = self.parts.quorum.log().end_offset;
-        match answer {
-            Some(answer) if self.parts.quorum.high_watermark() >= end_offset => answer(),
-            Some(answer) => self.answers.entry(end_offset).or_default().push(answer),
-            None => {}
+            Request::Replica(request) => self.serve(*request).await?,
+            Request::Resign(done) => self.resign(done).await?,
         }
         Ok(())
     }
 
-    /// False when this node does not lead, and nothing was appended.
-    fn append_records(&mut self, records: Vec<MetadataRecord<'static>>) -> Result<bool, DriverError> {
-        let (Some(controller), now_ms) = (&mut self.controller, self.parts.environment.clock.now_ms()) else {
-            return Ok(false);
-        };
-        let version = controller.image().metadata_version();
-        let Ok(slot) = self.parts.quorum.append(records.len()) else { return Ok(false) };
-        let bytes = encode_metadata_batch(slot.base_offset, slot.epoch, now_ms, &records, version)?;
-        self.parts.log.append(&bytes, slot.epoch, now_ms)?;
-        for (offset, record) in (slot.base_offset..).zip(&records) {
-            controller.apply(offset, now_ms, record)?;
+    /// Gives the lead of the quorum up, unless nobody could take it over.
+    async fn resign(&mut self, done: oneshot::Sender<()>) -> Result<(), DriverError> {
+        if self.parts.quorum.is_leader() && self.parts.quorum.current_voters().len() > 1 {
+            let outputs = self.parts.quorum.resign(self.now_ms());
+            self.carry_out(outputs).await?;
+            self.resigned.push(done);
         }
-        self.uncommitted.push_back(LogBatch {
-            base_offset: slot.base_offset,
-            last_offset: slot.base_offset + records.len() as i64 - 1,
-            leader_epoch: slot.epoch,
-            timestamp_ms: now_ms,
-            contents: BatchContents::Metadata(records),
-        });
-        Ok(true)
+        Ok(())
+    }
+
+    /// Shows others where the quorum is.
+    fn tell_status(&mut self) {
+        self.parts.status.update(&self.parts.quorum, self.leadership, &self.outbound);
+        let is_telling = match self.parts.quorum.role() {
+            Role::Resigned { unconfirmed, .. } => !unconfirmed.is_empty(),
+            _ => false,
+        };
+        if !is_telling {
+            // Whoever asked may be gone.
+            self.resigned.drain(..).for_each(|done| _ = done.send(()));
+        }
     }
 
     fn start_flush(&mut self) {
@@ -262,111 +280,126 @@ impl<P: Publisher> Driver<P> {
 
     async fn on_flushed(&mut self, flushed: Result<i64, MetadataLogError>) -> Result<(), DriverError> {
         self.flush = None;
-        let outputs = self.parts.quorum.on_log_flushed(self.now_ms(), flushed?);
+        let end_offset = flushed?;
+        if std::mem::take(&mut self.is_flush_outdated) {
+            return Ok(());
+        }
+        let outputs = self.parts.quorum.on_log_flushed(self.now_ms(), end_offset);
         self.carry_out(outputs).await
     }
 
-    /// Does what the quorum asks for, in its order.
-    async fn carry_out(&mut self, outputs: Vec<Output>) -> Result<(), DriverError> {
-        for output in outputs {
-            match output {
-                Output::PersistElectionState(state) => {
-                    self.parts.log.save_election_state(&self.parts.quorum.election_state_json(&state))?;
-                }
-                Output::AppendControl { base_offset, epoch, timestamp_ms, records } => {
-                    let bytes = encode_control_batch(base_offset, epoch, timestamp_ms, &records)?;
-                    self.parts.log.append(&bytes, epoch, timestamp_ms)?;
-                    self.uncommitted.push_back(LogBatch {
-                        base_offset,
-                        last_offset: base_offset + records.len() as i64 - 1,
-                        leader_epoch: epoch,
-                        timestamp_ms,
-                        contents: BatchContents::Control(records),
-                    });
-                }
-                Output::HighWatermark(high_watermark) => self.commit(high_watermark).await?,
-                Output::Leadership(leadership) => self.follow(leadership)?,
-                // A quorum of one has nobody to talk to, and nobody who could make it truncate.
-                Output::Truncate { .. }
-                | Output::AppendFetched { .. }
-                | Output::Send { .. }
-                | Output::FetchSnapshot { .. } => {}
-            }
+    fn is_flushing(&self) -> bool {
+        self.flush.is_some()
+    }
+
+    /// The log was cut or replaced: what a flush that is under way says of it is of no use.
+    pub(super) fn log_was_cut(&mut self) {
+        self.is_flush_outdated = self.is_flushing();
+    }
+
+    /// Writes a snapshot on a helper thread, if one is due, and removes what is deleted.
+    fn start_snapshot(&mut self) {
+        if self.snapshot.is_some() {
+            return;
         }
-        Ok(())
+        let (log, now_ms) = (self.parts.log.clone(), self.now_ms());
+        let image = self.loader.image();
+        let Some(job) = self.parts.snapshots.next_job(log, &self.parts.quorum, image, now_ms) else { return };
+        let environment = self.parts.environment.clone();
+        self.snapshot = Some(Box::pin(async move { environment.blocking(move || job.run()).await }));
     }
 
-    /// Replays what is committed now, publishes the image and answers.
-    async fn commit(&mut self, high_watermark: i64) -> Result<(), DriverError> {
-        let mut committed = None;
-        while self.uncommitted.front().is_some_and(|batch| batch.last_offset < high_watermark) {
-            let Some(batch) = self.uncommitted.pop_front() else { break };
-            self.parts.snapshots.note(&batch);
-            if let Some(published) = self.replay(batch)? {
-                committed = Some(published);
-                if self.has_published {
-                    self.publish(committed.take()).await;
-                }
-            }
-        }
-        self.publish(committed).await;
-        let later = self.answers.split_off(&(high_watermark + 1));
-        let due = std::mem::replace(&mut self.answers, later);
-        due.into_values().flatten().for_each(|answer| answer());
-        Ok(())
-    }
-
-    fn replay(&mut self, batch: LogBatch) -> Result<Option<klamm_metadata::loader::Published>, DriverError> {
-        let provenance = Provenance {
-            last_offset: batch.last_offset,
-            last_epoch: batch.leader_epoch,
-            last_timestamp_ms: batch.timestamp_ms,
-        };
-        let records = match &batch.contents {
-            BatchContents::Metadata(records) => &records[..],
-            BatchContents::Control(_) => &[],
-        };
-        Ok(self.loader.apply(records, provenance)?)
-    }
-
-    async fn publish(&mut self, published: Option<klamm_metadata::loader::Published>) {
-        if let Some(published) = published {
-            let delta = self.has_published.then_some(published.delta);
-            self.has_published = true;
-            self.parts.publisher.publish(Arc::new(published.image), delta).await;
+    fn on_snapshot_written(&mut self, written: Option<WrittenSnapshot>) {
+        self.snapshot = None;
+        if let Some(WrittenSnapshot { id, log_start_offset }) = written {
+            self.parts.quorum.on_snapshot_written(id, log_start_offset);
         }
     }
 
-    fn active(&self, leadership: Leadership) -> Option<ActiveController> {
-        let local = self.parts.controller_config.node_id;
-        let (node_id, epoch) = match leadership {
-            Leadership::Leading { epoch } => (local, epoch),
-            Leadership::Following { epoch, leader_id } => (leader_id, epoch),
-            Leadership::Nobody { .. } => return None,
-        };
-        let endpoint = self.parts.quorum.current_voters().get(node_id)?.endpoints.first()?;
-        let (host, port) = (endpoint.host.clone(), endpoint.port);
-        Some(ActiveController { node_id, epoch, is_here: node_id == local, host, port })
-    }
-
-    /// Starts or stops the controller as leadership comes and goes.
-    fn follow(&mut self, leadership: Leadership) -> Result<(), DriverError> {
-        self.parts.status.active.send_replace(self.active(leadership));
-        self.parts.status.kraft_version.store(self.parts.quorum.kraft_version(), Ordering::Relaxed);
-        if !matches!(leadership, Leadership::Leading { .. }) {
-            self.controller = None;
-            self.answers.clear();
+    /// Takes what another node answered.
+    async fn on_answer(&mut self, answer: PeerAnswer) -> Result<(), DriverError> {
+        if !self.outbound.is_current(&answer) {
             return Ok(());
         }
-        let image = self.loader.image().clone();
-        let first = bootstrap_records(
-            &image,
-            self.loader.in_transaction(),
-            &self.parts.bootstrap,
-            self.parts.min_insync_replicas,
-        );
-        let (config, rules) = (self.parts.controller_config.clone(), self.parts.rules.clone());
-        self.controller = Some(Controller::new(config, rules, image, self.now_ms()));
-        self.append(first, None)
+        let (from, now_ms) = (answer.from, self.now_ms());
+        let quorum = &mut self.parts.quorum;
+        let outputs = match answer.answer {
+            Answered::Vote(response) => quorum.handle_vote_response(now_ms, from, &response),
+            Answered::BeginEpoch(info) => quorum.handle_begin_epoch_response(now_ms, from, &info),
+            Answered::EndEpoch(info) => quorum.handle_end_epoch_response(now_ms, from, &info),
+            Answered::Failed => quorum.on_request_failed(now_ms, from),
+            Answered::Gone => quorum.on_node_gone(now_ms, from),
+            Answered::SnapshotProgress => {
+                quorum.on_snapshot_progress(now_ms);
+                return Ok(());
+            }
+            Answered::Fetch(response) => {
+                klamm_quorum::wire::addresses_in_fetch(&response)
+                    .into_iter()
+                    .for_each(|address| self.outbound.learn(address));
+                return self.on_fetched(from, fetched::read(*response)).await;
+            }
+        };
+        self.carry_out(outputs).await
+    }
+
+    async fn on_fetched(
+        &mut self,
+        from: i32,
+        read: Result<(klamm_quorum::message::Fetched, FetchedBatches), FetchedError>,
+    ) -> Result<(), DriverError> {
+        let now_ms = self.now_ms();
+        let outputs = match read {
+            Ok((fetched, batches)) => {
+                self.fetched = batches;
+                if fetched.high_watermark >= 0 {
+                    self.heard_high_watermark = Some(fetched.high_watermark);
+                }
+                self.parts.quorum.handle_fetch_response(now_ms, from, &fetched)
+            }
+            Err(FetchedError::Records(error)) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!("what node {from} sent of the metadata log is not used: {error}");
+                self.parts.quorum.on_request_failed(now_ms, from)
+            }
+        };
+        self.carry_out(outputs).await?;
+        self.fetched = FetchedBatches::default();
+        self.publish_first();
+        Ok(())
+    }
+
+    async fn on_downloaded(&mut self, loaded: Result<Snapshot, DownloadError>) -> Result<(), DriverError> {
+        let Some(Download { id, from, epoch, .. }) = self.download.take() else { return Ok(()) };
+        let is_wanted = match self.parts.quorum.role() {
+            Role::Follower(follower) => follower.leader_id == from && follower.is_loading_snapshot,
+            _ => false,
+        };
+        if !is_wanted || self.parts.quorum.epoch() != epoch {
+            return Ok(());
+        }
+        match loaded {
+            Ok(snapshot) => self.install(id, snapshot).await,
+            Err(error) => {
+                tracing::warn!("snapshot {id} could not be loaded from node {from}: {error}");
+                let outputs = self.parts.quorum.on_request_failed(self.now_ms(), from);
+                self.carry_out(outputs).await
+            }
+        }
+    }
+}
+
+/// Waits for the end of what is under way; for ever where nothing is.
+async fn end_of<T>(work: &mut Option<Work<T>>) -> T {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn end_of_download(download: &mut Option<Download>) -> Result<Snapshot, DownloadError> {
+    match download {
+        Some(download) => (&mut download.loading).await,
+        None => std::future::pending().await,
     }
 }

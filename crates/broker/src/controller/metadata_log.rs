@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use klamm_log::disk::{self, Access, Disk};
+use klamm_log::disk::{self, Access, Disk, File};
 use klamm_log::{Log, StorageError};
 use klamm_metadata::log_batch::{LogBatch, LogBatchError, decode_batch};
 use klamm_metadata::snapshot::{Snapshot, SnapshotError, SnapshotId};
@@ -14,11 +14,14 @@ use klamm_quorum::log_state::EpochStart;
 use klamm_quorum::{ElectionState, LogState};
 use klamm_records::{BatchError, batches};
 
+use crate::limits::SNAPSHOT_BYTES_MAX;
+
 /// The folder's name.
 pub(crate) const FOLDER: &str = "__cluster_metadata-0";
 const QUORUM_STATE_FILE: &str = "quorum-state";
 const QUORUM_STATE_BYTES_MAX: u64 = 1024 * 1024;
-const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// The end of a snapshot's name while it is being loaded.
+const UNFINISHED_SUFFIX: &str = ".part";
 const READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// The metadata log cannot be used as it is.
@@ -110,12 +113,32 @@ impl MetadataLog {
     /// # Errors
     /// When the log ends before its oldest snapshot and cannot be made to begin there.
     pub(crate) fn new(disk: Arc<dyn Disk>, log: Arc<Log>, now_ms: i64) -> Result<Self, MetadataLogError> {
-        let dir = log.dir();
-        let latest = snapshots(&*disk, &dir)?.last().map_or(0, |latest| latest.end_offset);
-        if log.log_end_offset() < latest {
-            log.truncate_fully_and_start_at(latest, latest, now_ms)?;
+        let log = Self { disk, dir: log.dir(), log };
+        log.remove_unfinished_snapshots()?;
+        if let Some(latest) = log.snapshots()?.last()
+            && log.is_behind(*latest)
+        {
+            log.log.truncate_fully_and_start_at(latest.end_offset, latest.end_offset, now_ms)?;
         }
-        Ok(Self { disk, dir, log })
+        Ok(log)
+    }
+
+    /// Whether a snapshot that another node took replaces the log as a whole.
+    fn is_behind(&self, snapshot: SnapshotId) -> bool {
+        let is_older = self.log.latest_epoch().is_some_and(|epoch| epoch < snapshot.epoch);
+        self.log.log_end_offset() < snapshot.end_offset || is_older
+    }
+
+    fn remove_unfinished_snapshots(&self) -> Result<(), MetadataLogError> {
+        let entries = self.disk.list(&self.dir).map_err(|source| self.file_error("", source))?;
+        for entry in entries.iter().filter(|entry| entry.name.ends_with(UNFINISHED_SUFFIX)) {
+            self.remove_file(&entry.name)?;
+        }
+        Ok(())
+    }
+
+    fn remove_file(&self, name: &str) -> Result<(), MetadataLogError> {
+        self.disk.remove(&self.dir.join(name)).map_err(|source| self.file_error(name, source))
     }
 
     pub(crate) fn log(&self) -> &Arc<Log> {
@@ -215,16 +238,72 @@ impl MetadataLog {
         saved.map_err(|source| self.file_error(&name, source))
     }
 
+    /// A file for a snapshot that is being loaded, empty.
+    pub(crate) fn begin_snapshot(&self, id: SnapshotId) -> Result<Box<dyn File>, MetadataLogError> {
+        let name = format!("{id}{UNFINISHED_SUFFIX}");
+        let begun = self.disk.open(&self.dir.join(&name), Access::Create);
+        begun
+            .and_then(|file| file.set_size(0).map(|()| file))
+            .map_err(|source| self.file_error(&name, source))
+    }
+
+    /// Reads a snapshot that was loaded, once it is durable.
+    pub(crate) fn check_snapshot(
+        &self,
+        id: SnapshotId,
+        file: &dyn File,
+    ) -> Result<Snapshot, MetadataLogError> {
+        let name = format!("{id}{UNFINISHED_SUFFIX}");
+        file.sync_data().map_err(|source| self.file_error(&name, source))?;
+        let path = self.dir.join(&name);
+        let bytes = disk::read_file(&*self.disk, &path, SNAPSHOT_BYTES_MAX)
+            .map_err(|source| self.file_error(&name, source))?;
+        Snapshot::decode(&bytes).map_err(|source| MetadataLogError::Snapshot { path, source })
+    }
+
+    /// Has a snapshot that was loaded and checked replace the log and the snapshots before it.
+    pub(crate) fn install_snapshot(&self, id: SnapshotId, now_ms: i64) -> Result<(), MetadataLogError> {
+        let name = id.to_string();
+        let unfinished = format!("{id}{UNFINISHED_SUFFIX}");
+        let renamed = self.disk.rename(&self.dir.join(&unfinished), &self.dir.join(&name));
+        renamed
+            .and_then(|()| self.disk.sync_dir(&self.dir))
+            .map_err(|source| self.file_error(&name, source))?;
+        self.log.truncate_fully_and_start_at(id.end_offset, id.end_offset, now_ms)?;
+        self.remove_snapshots_before(id)
+    }
+
+    /// A snapshot's file and its size; none where there is no such snapshot.
+    pub(crate) fn open_snapshot(
+        &self,
+        id: SnapshotId,
+    ) -> Result<Option<(Box<dyn File>, u64)>, MetadataLogError> {
+        let name = id.to_string();
+        let opened = self.disk.open(&self.dir.join(&name), Access::Read);
+        match opened.and_then(|file| file.size().map(|size| (file, size))) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.file_error(&name, source)),
+        }
+    }
+
+    /// Cuts the log: it ends at `offset`.
+    pub(crate) fn truncate(&self, offset: i64, now_ms: i64) -> Result<(), MetadataLogError> {
+        self.log.truncate_to(offset, now_ms)?;
+        Ok(())
+    }
+
     /// Deletes the log before `snapshot`, and the snapshots before it, which it replaces.
     pub(crate) fn delete_before(&self, snapshot: SnapshotId, now_ms: i64) -> Result<(), MetadataLogError> {
         self.log.set_high_watermark(self.log.recovery_point());
         self.log.advance_log_start(snapshot.end_offset);
         self.log.delete_old_segments(now_ms)?;
-        for id in self.snapshots()?.into_iter().filter(|id| *id < snapshot) {
-            let name = id.to_string();
-            self.disk.remove(&self.dir.join(&name)).map_err(|source| self.file_error(&name, source))?;
-        }
-        Ok(())
+        self.remove_snapshots_before(snapshot)
+    }
+
+    fn remove_snapshots_before(&self, snapshot: SnapshotId) -> Result<(), MetadataLogError> {
+        let mut older = self.snapshots()?.into_iter().filter(|id| *id < snapshot);
+        older.try_for_each(|id| self.remove_file(&id.to_string()))
     }
 
     /// Removes files of deleted segments whose time has come.

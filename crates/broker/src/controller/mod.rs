@@ -4,16 +4,30 @@
 //! appended to the metadata log, and when the quorum has committed them the image is published and the request answered. Requests
 //! that arrive while a flush is under way are decided meanwhile and share the next flush.
 
+mod active;
 mod channel;
 mod decision;
+mod download;
 mod driver;
+mod fetched;
+mod joining;
 mod metadata_log;
+mod outbound;
+mod outputs;
+mod periodic_elections;
+mod publication;
+mod replica_request;
 mod snapshots;
+mod status;
 
 pub(crate) use channel::NodeRequest;
-pub(crate) use decision::{ActiveController, ControllerHandle, Requests};
+pub(crate) use decision::{ControllerHandle, Requests};
 pub use driver::DriverError;
 pub(crate) use driver::{Driver, DriverParts, Publisher};
 pub use metadata_log::MetadataLogError;
 pub(crate) use metadata_log::{MetadataLog, format};
+pub(crate) use outbound::{OutboundConfig, bootstrap_ids};
+pub(crate) use periodic_elections::PeriodicElections;
+pub(crate) use replica_request::{ReplicaRequest, Told};
 pub(crate) use snapshots::SnapshotPolicy;
+pub(crate) use status::{ActiveController, ReplicaStatus};

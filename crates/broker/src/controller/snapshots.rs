@@ -1,13 +1,18 @@
-//! When a metadata snapshot is due, and taking it.
+//! When a metadata snapshot is due, and taking it on a helper thread.
+
+use std::sync::Arc;
 
 use klamm_config::BrokerConfig;
 use klamm_metadata::MetadataImage;
 use klamm_metadata::log_batch::LogBatch;
 use klamm_metadata::snapshot::{QuorumRecords, Snapshot, SnapshotId};
-use klamm_quorum::Quorum;
+use klamm_quorum::{Quorum, VoterSet};
 
 use super::driver::DriverError;
 use super::metadata_log::MetadataLog;
+
+/// How often files of deleted segments are looked for.
+const REMOVAL_INTERVAL_MS: i64 = 10_000;
 
 /// Counts what came since the last snapshot, against `metadata.log.max.record.bytes.between.snapshots` and
 /// `metadata.log.max.snapshot.interval.ms`.
@@ -20,6 +25,28 @@ pub(crate) struct SnapshotPolicy {
     size_at_last: u64,
     last_ms: i64,
     has_new: bool,
+    next_removal_ms: i64,
+}
+
+/// Work for a helper thread.
+pub(super) struct SnapshotJob {
+    log: Arc<MetadataLog>,
+    /// None where only files of deleted segments are removed.
+    snapshot: Option<DueSnapshot>,
+    now_ms: i64,
+}
+
+struct DueSnapshot {
+    image: MetadataImage,
+    quorum: QuorumRecords,
+    retention_bytes: u64,
+}
+
+/// A snapshot that is complete on disk.
+pub(super) struct WrittenSnapshot {
+    pub(super) id: SnapshotId,
+    /// Where the log begins now.
+    pub(super) log_start_offset: i64,
 }
 
 impl SnapshotPolicy {
@@ -31,6 +58,7 @@ impl SnapshotPolicy {
             size_at_last: log.log().size(),
             last_ms: now_ms,
             has_new: false,
+            next_removal_ms: now_ms + REMOVAL_INTERVAL_MS,
         }
     }
 
@@ -39,35 +67,63 @@ impl SnapshotPolicy {
         self.has_new = true;
     }
 
-    /// Writes a snapshot of what is committed, if one is due, and forgets what it replaces.
-    pub(super) fn take_if_due(
+    /// What is to be done on disk now: a snapshot of what is committed, files to be removed, or nothing.
+    pub(super) fn next_job(
         &mut self,
-        log: &MetadataLog,
-        quorum: &mut Quorum,
+        log: Arc<MetadataLog>,
+        quorum: &Quorum,
         image: &MetadataImage,
         now_ms: i64,
-    ) -> Result<(), DriverError> {
+    ) -> Option<SnapshotJob> {
+        let snapshot = self.is_due(&log, now_ms).then(|| {
+            (self.size_at_last, self.last_ms, self.has_new) = (log.log().size(), now_ms, false);
+            let end_offset = image.provenance.last_offset + 1;
+            let kraft_version = quorum.kraft_version();
+            let voters = quorum.voters_before(end_offset).filter(|_| kraft_version > 0);
+            let quorum = QuorumRecords { kraft_version, voters: voters.map(VoterSet::to_record) };
+            DueSnapshot { image: image.clone(), quorum, retention_bytes: self.retention_bytes }
+        });
+        let removes = now_ms >= self.next_removal_ms;
+        if removes {
+            self.next_removal_ms = now_ms + REMOVAL_INTERVAL_MS;
+        }
+        (removes || snapshot.is_some()).then_some(SnapshotJob { log, snapshot, now_ms })
+    }
+
+    fn is_due(&self, log: &MetadataLog, now_ms: i64) -> bool {
         let grown = log.log().size().saturating_sub(self.size_at_last);
         let is_old = self.interval_ms > 0 && now_ms - self.last_ms >= self.interval_ms;
-        let is_due = grown >= self.bytes_max || is_old;
-        if !self.has_new || !is_due {
-            return Ok(());
-        }
+        self.has_new && (grown >= self.bytes_max || is_old)
+    }
+}
+
+impl SnapshotJob {
+    /// Writes the snapshot, and forgets what it replaces.
+    pub(super) fn run(self) -> Result<Option<WrittenSnapshot>, DriverError> {
+        let Self { log, snapshot, now_ms } = self;
+        let written = match snapshot {
+            Some(due) => Some(due.write(&log, now_ms)?),
+            None => None,
+        };
+        log.remove_deleted_files(now_ms)?;
+        Ok(written)
+    }
+}
+
+impl DueSnapshot {
+    fn write(self, log: &MetadataLog, now_ms: i64) -> Result<WrittenSnapshot, DriverError> {
+        let Self { image, quorum, retention_bytes } = self;
         let provenance = image.provenance;
         let id = SnapshotId { end_offset: provenance.last_offset + 1, epoch: provenance.last_epoch };
-        let kraft_version = quorum.kraft_version();
-        let voters = (kraft_version > 0).then(|| quorum.current_voters().to_record());
         let snapshot = Snapshot {
             last_contained_log_timestamp_ms: provenance.last_timestamp_ms,
-            quorum: QuorumRecords { kraft_version, voters },
+            quorum,
             records: image.to_records(),
         };
         log.save_snapshot(id, &snapshot.encode(id, now_ms, image.metadata_version())?)?;
-        if log.log().size() > self.retention_bytes {
+        if log.log().size() > retention_bytes {
             log.delete_before(id, now_ms)?;
         }
-        quorum.on_snapshot_written(id, log.log().log_start_offset());
-        (self.size_at_last, self.last_ms, self.has_new) = (log.log().size(), now_ms, false);
-        Ok(())
+        Ok(WrittenSnapshot { id, log_start_offset: log.log().log_start_offset() })
     }
 }

@@ -49,11 +49,11 @@ settings! { pub(super) QUORUM:
         "How long a request to the quorum waits for its answer.";
     int "controller.quorum.retry.backoff.ms" = "20", at_least(0), read_only, done:
         "Wait before a failed request to the quorum is sent again.";
-    boolean "controller.quorum.auto.join.enable" = "false", any, read_only, later:
+    boolean "controller.quorum.auto.join.enable" = "false", any, read_only, done:
         "A controller that is not a voter adds itself to the quorum.";
-    int "controller.quorum.fetch.snapshot.max.bytes" = "1048576", at_least(1), read_only, later:
+    int "controller.quorum.fetch.snapshot.max.bytes" = "1048576", at_least(1), read_only, done:
         "Most bytes of a metadata snapshot in one FetchSnapshot answer.";
-    int "controller.quorum.fetch.max.bytes" = "1048576", at_least(1), read_only, later:
+    int "controller.quorum.fetch.max.bytes" = "1048576", at_least(1), read_only, done:
         "Most bytes of the metadata log in one Fetch answer; one batch is sent even when it is larger.";
     long "metadata.log.max.record.bytes.between.snapshots" = "20971520", at_least(1), read_only, done:
         "A metadata snapshot is written after this many bytes of new records.";

@@ -31,11 +31,11 @@ settings! { pub(super) REPLICATION:
         "How often Kafka clears out finished waits of produces; Klamm drops them at once.";
     int "delete.records.purgatory.purge.interval.requests" = "1", any, read_only, moot:
         "How often Kafka clears out finished waits of DeleteRecords; Klamm drops them at once.";
-    boolean "auto.leader.rebalance.enable" = "true", any, read_only, later:
+    boolean "auto.leader.rebalance.enable" = "true", any, read_only, done:
         "Give leadership back to preferred replicas in the background.";
-    long "leader.imbalance.check.interval.seconds" = "300", at_least(1), read_only, later:
+    long "leader.imbalance.check.interval.seconds" = "300", at_least(1), read_only, done:
         "How often leadership is compared with the preferred replicas.";
-    long "unclean.leader.election.interval.ms" = "300000", at_least(1), read_only, later, internal():
+    long "unclean.leader.election.interval.ms" = "300000", at_least(1), read_only, done, internal():
         "How often partitions without a leader are looked through for an unclean election.";
     boolean "unclean.leader.election.enable" = "false", any, cluster_wide, later:
         "Let a replica that is not in sync become leader when no other is left; records may be lost.";
