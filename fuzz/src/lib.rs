@@ -1,8 +1,9 @@
-//! What the targets share: every message by its name, and the one rule all bytes have to obey.
+//! What the targets share: every message by its name, the one rule all bytes have to obey, and a way past checksums.
 
 use std::{collections::HashMap, sync::LazyLock};
 
 use klamm_protocol::{Decode, DecodeError, Encode, Reader, Writer, messages};
+use klamm_records::BatchHeader;
 
 /// Decodes a message and, if that is one, checks that it survives being encoded and decoded again.
 pub type Check = fn(&[u8], i16) -> Result<(), DecodeError>;
@@ -33,4 +34,17 @@ fn encode(message: &impl Encode, version: i16) -> Vec<u8> {
 /// The check of the message with this name.
 pub fn check(name: &str) -> Check {
     CHECKS[name]
+}
+
+/// Gives every whole batch the CRC of its bytes, so that changes reach what lies behind the check.
+pub fn repair_crcs(mut log: &mut [u8]) {
+    while let Ok(header) = BatchHeader::parse(log) {
+        let Some((batch, rest)) = std::mem::take(&mut log).split_at_mut_checked(header.size()) else {
+            return;
+        };
+        let Some(body) = batch.get(BatchHeader::SIZE..) else { return };
+        let crc = header.compute_crc(body);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+        log = rest;
+    }
 }
