@@ -30,7 +30,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) only: Vec<String>,
 
-    /// Large amounts: a million records each way with each codec, twenty kills
+    /// Large amounts: a million records each way with each codec, twenty kills, a million malformed frames, the tests of clients that
+    /// have to be built
     #[arg(long)]
     pub(crate) full: bool,
 

@@ -1,5 +1,6 @@
 //! What a check works with: the broker under test, foreign software, a scratch folder, a transcript.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::fs;
 use std::io;
@@ -32,6 +33,7 @@ pub(crate) struct Stage<'a> {
     name: String,
     transcript: &'a Transcript,
     scratch: TempDir,
+    figures: RefCell<Vec<String>>,
 }
 
 impl<'a> Stage<'a> {
@@ -45,7 +47,8 @@ impl<'a> Stage<'a> {
     ) -> io::Result<Self> {
         let name = format!("{}-{}", check.full_name().replace('/', "-"), std::process::id());
         let scratch = tempfile::tempdir()?;
-        Ok(Self { bootstrap, software, peers, is_full, name, transcript, scratch })
+        let figures = RefCell::default();
+        Ok(Self { bootstrap, software, peers, is_full, name, transcript, scratch, figures })
     }
 
     /// A topic or group that no other check and no other run uses.
@@ -71,6 +74,19 @@ impl<'a> Stage<'a> {
 
     pub(crate) fn note(&self, text: impl Display) -> Verdict {
         Ok(self.transcript.note(&text.to_string())?)
+    }
+
+    /// What a reader of the scorecard should know besides pass or fail, as a sentence without its full stop.
+    pub(crate) fn report(&self, figure: impl Display) -> Verdict {
+        let figure = figure.to_string();
+        self.note(&figure)?;
+        self.figures.borrow_mut().push(figure);
+        Ok(())
+    }
+
+    /// What was reported.
+    pub(crate) fn into_figures(self) -> Vec<String> {
+        self.figures.into_inner()
     }
 
     /// Runs a program, which must exit with 0.

@@ -59,8 +59,10 @@ impl Subject {
         for check in checks {
             let transcript = Transcript::create(folder.join(check.full_name().replace('/', "-") + ".txt"))?;
             let start = Instant::now();
-            let outcome = outcome(self.verdict(check, run, &transcript, &mut shared));
-            let score = Score { outcome, took: start.elapsed(), transcript: transcript.path().to_owned() };
+            let mut figures = Vec::new();
+            let outcome = outcome(self.verdict(check, run, &transcript, &mut shared, &mut figures));
+            let transcript = transcript.path().to_owned();
+            let score = Score { outcome, took: start.elapsed(), figures, transcript };
             say(&progress(&self.name(), check, &score))?;
             scores.push(score);
         }
@@ -73,6 +75,7 @@ impl Subject {
         run: &Run<'_>,
         transcript: &Transcript,
         shared: &mut Option<Shared>,
+        figures: &mut Vec<String>,
     ) -> Verdict {
         let software = match self {
             Self::Address(_) => None,
@@ -91,7 +94,9 @@ impl Subject {
             Needs::Program => "",
         };
         let stage = Stage::new(check, bootstrap, software, run.peers, run.is_full, transcript)?;
-        (check.run)(&stage)
+        let verdict = (check.run)(&stage);
+        *figures = stage.into_figures();
+        verdict
     }
 
     fn start(&self, peers: &Peers) -> Verdict<Shared> {

@@ -5,9 +5,12 @@ use crate::check::Check;
 mod confluent;
 mod folders;
 mod franz_go;
+mod hostile;
 mod kafka_tools;
 mod kcat;
+mod numbered;
 mod python;
+mod rust_crates;
 mod sigkill;
 
 /// All of them, in the order of the scorecard.
@@ -17,8 +20,10 @@ pub(crate) fn all() -> Vec<Check> {
         &kafka_tools::checks(),
         confluent::CHECKS,
         franz_go::CHECKS,
+        rust_crates::CHECKS,
         folders::CHECKS,
         sigkill::CHECKS,
+        hostile::CHECKS,
     ]
     .concat()
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,6 +13,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::check::{Fault, Verdict};
 use crate::peers::Peers;
 use crate::program::{self, End};
+
+mod folder;
+
+pub(crate) use folder::{NodeFolder, Plan, free_ports};
 
 /// A JVM on a busy machine takes its time.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -25,67 +29,6 @@ pub(crate) enum Software {
     /// The binary.
     Klamm(PathBuf),
     Kafka,
-}
-
-/// A folder with a node's settings and data; nodes of either software may run on it, one after another.
-pub(crate) struct NodeFolder {
-    root: PathBuf,
-    address: String,
-}
-
-impl NodeFolder {
-    /// Settings for a node that is broker and controller on free ports, and these besides.
-    pub(crate) fn create(root: PathBuf, settings: &[(&str, &str)]) -> io::Result<Self> {
-        fs::create_dir_all(&root)?;
-        let [port, controller_port] = free_ports()?;
-        let address = format!("127.0.0.1:{port}");
-        let mut file = format!(
-            "process.roles=broker,controller\n\
-             node.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-             listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://{address}\n\
-             controller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-             log.dirs={}\n\
-             offsets.topic.replication.factor=1\n\
-             transaction.state.log.replication.factor=1\n\
-             transaction.state.log.min.isr=1\n\
-             share.coordinator.state.topic.replication.factor=1\n\
-             share.coordinator.state.topic.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n",
-            root.join("data").display()
-        );
-        for (name, value) in settings {
-            file.push_str(&format!("{name}={value}\n"));
-        }
-        fs::write(root.join("server.properties"), file)?;
-        Ok(Self { root, address })
-    }
-
-    /// Where clients reach a node that runs here.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
-    pub(crate) fn data(&self) -> PathBuf {
-        self.root.join("data")
-    }
-
-    fn settings(&self) -> PathBuf {
-        self.root.join("server.properties")
-    }
-
-    /// What the nodes that ran here wrote to standard output and standard error.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.root.join("log")
-    }
-}
-
-/// Ports of the loopback interface that nothing listens on.
-fn free_ports() -> io::Result<[u16; 2]> {
-    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
 }
 
 impl Software {
@@ -154,6 +97,11 @@ impl Node {
             thread::sleep(LOOK);
         }
         Ok(())
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGTERM, and its end waited for.

@@ -11,11 +11,13 @@ use std::process::Command;
 use crate::check::{Fault, Verdict};
 use crate::program::Output;
 
+mod crates;
 mod go;
 mod jars;
 mod python;
 mod tool_server;
 
+pub(crate) use crates::{Crate, EXECUTABLES};
 use jars::Jars;
 use tool_server::ToolServer;
 
@@ -62,6 +64,11 @@ impl Peers {
     /// The folder of franz-go's package `kgo`, its tests built.
     pub(crate) fn franz_go(&self) -> Verdict<&Path> {
         found(self.franz_go.get_or_init(|| go::fetch(&self.folder)))
+    }
+
+    /// The folder of a crate, its tests built.
+    pub(crate) fn tests_of(&self, of: &Crate) -> Verdict<PathBuf> {
+        crates::fetch(&self.folder, of).map_err(Fault::Skipped)
     }
 
     /// Apache Kafka's broker and its storage tool.

@@ -24,6 +24,7 @@ fn score(score: &Score) -> Value {
     let mut object = value!({
         "outcome": score.outcome.word(),
         "seconds": score.took.as_secs_f64(),
+        "figures": score.figures,
         "transcript": score.transcript,
     });
     match &score.outcome {

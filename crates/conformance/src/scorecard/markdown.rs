@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{Outcome, Row, Scorecard};
+use super::{Outcome, Row, Score, Scorecard};
 
 const HEAD: &str = "\
 # Compatibility
 
 Foreign clients and tools, unmodified, against Klamm, and the same run against Apache Kafka beside it. Written by
-`cargo run --release -p klamm-conformance -- --beside-kafka --write-compatibility docs/compatibility.md`; `--list` says what
+`cargo run --release -p klamm-conformance -- --beside-kafka --full --write-compatibility docs/compatibility.md`; `--list` says what
 there is, and each check is a function in `crates/conformance/src/clients`.
 ";
 
@@ -35,33 +35,44 @@ pub(crate) fn compatibility(card: &Scorecard) -> String {
             if i + 1 < card.brokers.len() { "  " } else { "" }
         );
     }
-    let reasons: String = card.rows.iter().map(|row| reasons(card, row)).collect();
-    if !reasons.is_empty() {
-        let _ = write!(page, "\n## What did not pass, and why\n\n{reasons}");
-    }
+    push_section(&mut page, "What did not pass, and why", card, |score| reason(score).into_iter().collect());
+    push_section(&mut page, "Figures", card, |score| score.figures.clone());
     page
 }
 
-/// A line for each reason; brokers that share it share the line.
-fn reasons(card: &Scorecard, row: &Row) -> String {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+/// A section with a line for each sentence about a check, if there are any.
+fn push_section(page: &mut String, title: &str, card: &Scorecard, sentences: impl Fn(&Score) -> Vec<String>) {
+    let lines: String = card.rows.iter().map(|row| lines(card, row, &sentences)).collect();
+    if !lines.is_empty() {
+        let _ = write!(page, "\n## {title}\n\n{lines}");
+    }
+}
+
+/// A line for each sentence; brokers that share it share the line.
+fn lines(card: &Scorecard, row: &Row, sentences: impl Fn(&Score) -> Vec<String>) -> String {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
     for (broker, score) in card.brokers.iter().zip(&row.scores) {
-        let reason = match &score.outcome {
-            Outcome::Pass => continue,
-            Outcome::Skip(reason) => format!("skipped, {}", on_one_line(reason)),
-            Outcome::Fail { expected, came } => {
-                format!("expected {}; came {}", on_one_line(expected), on_one_line(came))
+        for sentence in sentences(score) {
+            match lines.iter_mut().find(|(known, _)| *known == sentence) {
+                Some((_, brokers)) => brokers.push(broker),
+                None => lines.push((sentence, vec![broker])),
             }
-        };
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, brokers)) => brokers.push(broker),
-            None => reasons.push((reason, vec![broker])),
         }
     }
-    let line = |(reason, brokers): &(String, Vec<&str>)| {
-        format!("- **{} {}**, {}: {reason}.\n", row.client, row.name, brokers.join(" and "))
+    let line = |(sentence, brokers): &(String, Vec<&str>)| {
+        format!("- **{} {}**, {}: {sentence}.\n", row.client, row.name, brokers.join(" and "))
     };
-    reasons.iter().map(line).collect()
+    lines.iter().map(line).collect()
+}
+
+fn reason(score: &Score) -> Option<String> {
+    match &score.outcome {
+        Outcome::Pass => None,
+        Outcome::Skip(reason) => Some(format!("skipped, {}", on_one_line(reason))),
+        Outcome::Fail { expected, came } => {
+            Some(format!("expected {}; came {}", on_one_line(expected), on_one_line(came)))
+        }
+    }
 }
 
 fn on_one_line(text: &str) -> String {

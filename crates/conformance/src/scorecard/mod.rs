@@ -18,6 +18,8 @@ pub(crate) use table::{progress, table};
 pub(crate) struct Score {
     pub(crate) outcome: Outcome,
     pub(crate) took: Duration,
+    /// What the check reported besides, each a sentence without its full stop.
+    pub(crate) figures: Vec<String>,
     /// All it ran and saw.
     pub(crate) transcript: PathBuf,
 }
@@ -99,6 +101,7 @@ mod tests {
             let score = |outcome: &Outcome| Score {
                 outcome: outcome.clone(),
                 took: Duration::from_millis(1250),
+                figures: vec!["4 of 5".to_owned()],
                 transcript: PathBuf::from("t.txt"),
             };
             card.add(broker.to_owned(), outcomes.iter().map(|(_, _, both)| score(&both[i])).collect());
@@ -138,6 +141,7 @@ Apache Kafka: 2 pass, 0 fail, 1 skip
             page.contains("- **kcat offsets**, Klamm: expected offset: 7; came 8 and | more.\n"),
             "{page}"
         );
+        assert!(page.contains("- **kcat list**, Klamm and Apache Kafka: 4 of 5.\n"), "{page}");
         assert!(page.contains("- **tools topics**, Klamm and Apache Kafka: skipped, no java.\n"), "{page}");
     }
 
@@ -145,6 +149,7 @@ Apache Kafka: 2 pass, 0 fail, 1 skip
     fn json_has_every_score() {
         let json = json(&example());
         assert_eq!(json["checks"][1]["scores"][0]["came"], "8\nand | more");
+        assert_eq!(json["checks"][0]["scores"][0]["figures"][0], "4 of 5");
         assert_eq!(json["checks"][2]["scores"][1]["reason"], "no java");
         assert_eq!(json["checks"][0]["scores"][0]["seconds"], 1.25);
         assert_eq!(json["brokers"][1], "Apache Kafka");

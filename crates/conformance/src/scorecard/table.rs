@@ -9,6 +9,7 @@ use crate::check::Check;
 pub(crate) fn progress(broker: &str, check: &Check, score: &Score) -> String {
     let seconds = score.took.as_secs_f64();
     let mut text = format!("{} {:40} {seconds:6.1} s  {broker}\n", score.outcome.word(), check.full_name());
+    score.figures.iter().for_each(|figure| push_indented(&mut text, "", figure));
     match &score.outcome {
         Outcome::Pass => {}
         Outcome::Skip(reason) => push_indented(&mut text, "because", reason),

@@ -67,7 +67,22 @@ fn there_and_back(stage: &Stage<'_>, first: &Software, second: &Software, end: E
     })?;
     expect_same(&format!("{} to show what {} wrote", second.name(), first.name()), &written, &seen)?;
     let back = serve(stage, first, &folder, End::Stop, dump)?;
-    expect_same(&format!("{} to show what {} added", first.name(), second.name()), &added, &back)
+    expect_same(&format!("{} to show what {} added", first.name(), second.name()), &added, &back)?;
+    stage.report(contents(&back))
+}
+
+/// How much was compared.
+fn contents(dump: &Value) -> String {
+    let topics: Vec<_> = dump["topics"].as_object().into_iter().flat_map(|topics| topics.values()).collect();
+    let lists = |topic: &Value| topic["records"].as_array().cloned().unwrap_or_default();
+    let records: usize =
+        topics.iter().flat_map(|topic| lists(topic)).map(|list| list.as_array().map_or(0, Vec::len)).sum();
+    let groups = dump["groups"].as_object().map_or(0, serde_json::Map::len);
+    format!(
+        "{} topics with ids, bounds, settings and offsets by time, {records} records of all codecs, and the offsets of \
+         {groups} groups are the same",
+        topics.len()
+    )
 }
 
 /// A folder that Kafka only formatted is the broker's from its first record on, with Kafka's cluster id.

@@ -1,21 +1,24 @@
-"""Numbers every record and writes down what is acknowledged, until its input ends: BOOTSTRAP TOPIC IDEMPOTENT FILE.
+"""Numbers every record and writes down what is acknowledged, until its input ends: BOOTSTRAP TOPIC IDEMPOTENT FILE REPLICAS RATE.
 
-A line of FILE is partition, offset and number of an acknowledged record.
+RATE is in records a second, or 0 for as many as are taken. A line of FILE is partition, offset and number of an acknowledged
+record.
 """
 
 import sys
 import threading
+import time
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from expectations import expect, reconnecting
 
-bootstrap, topic, idempotent, path = sys.argv[1:]
+bootstrap, topic, idempotent, path, replicas, rate = sys.argv[1:]
 PARTITIONS = 3
 OUTSTANDING_MAX = 2000
 
 admin = AdminClient(reconnecting(bootstrap))
-admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+if topic not in admin.list_topics(timeout=30).topics:
+    admin.create_topics([NewTopic(topic, PARTITIONS, int(replicas))])[topic].result(30)
 order = {"enable.idempotence": True} if idempotent == "true" else {"acks": 1, "max.in.flight": 1}
 producer = Producer(reconnecting(bootstrap) | order | {"linger.ms": 1, "retry.backoff.ms": 20, "compression.type": "lz4"})
 acknowledged = open(path, "w", buffering=1)
@@ -32,8 +35,10 @@ def delivered(error, message):
 
 
 number = 0
+start = time.monotonic()
 while not is_over.is_set():
-    while len(producer) < OUTSTANDING_MAX:
+    due = int(rate) * (time.monotonic() - start) if rate != "0" else float("inf")
+    while len(producer) < OUTSTANDING_MAX and number < due:
         producer.produce(topic, b"%d of a record with some length" % number, b"%d" % number, number % PARTITIONS, delivered)
         number += 1
     producer.poll(0.001)

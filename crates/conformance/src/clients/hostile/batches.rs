@@ -1,0 +1,115 @@
+//! Malformed record batches in well-formed requests, made from real batches of every codec. What is accepted all the same has to be
+//! something that a client can read.
+
+use std::borrow::Cow;
+use std::process::Command;
+use std::time::Duration;
+
+use klamm_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use klamm_protocol::messages::{ProduceRequest, ProduceResponse};
+use klamm_protocol::{ApiKey, Decode, Encode, ErrorCode, Reader, Records, Writer, header};
+use klamm_records::BatchHeader;
+
+use super::golden;
+use super::mutation::Random;
+use super::siege::{Siege, in_parallel};
+use super::wire::{Answer, Connection};
+use crate::check::{Fault, Verdict};
+use crate::stage::Stage;
+
+const ATTACKERS: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The last version that names topics.
+const VERSION: i16 = 12;
+
+pub(super) fn malformed_batches(stage: &Stage<'_>) -> Verdict {
+    let count = stage.records(2_000, 100_000);
+    let siege = Siege::start(stage, &[])?;
+    let topic = stage.own("target");
+    let args = format!("--bootstrap-server {} --create --topic {topic}", siege.address());
+    stage.tool("TopicCommand", &args)?;
+    let batches = golden::batches()?;
+    let address = siege.address();
+    let accepted = in_parallel(ATTACKERS, |seed| attack(address, &topic, &batches, seed, count / ATTACKERS))?;
+    let sum: usize = accepted.iter().sum();
+    stage
+        .report(format!("{count} batches: {} refused, {sum} still well-formed and accepted", count - sum))?;
+    read_back(stage, siege.address(), &topic)?;
+    siege.end()
+}
+
+/// A client that checks CRCs reads the partition to its end.
+fn read_back(stage: &Stage<'_>, address: &str, topic: &str) -> Verdict {
+    let mut kcat = Command::new(stage.peers.kcat()?);
+    kcat.args([
+        "-q",
+        "-C",
+        "-b",
+        address,
+        "-t",
+        topic,
+        "-p",
+        "0",
+        "-o",
+        "beginning",
+        "-e",
+        "-X",
+        "check.crcs=true",
+    ]);
+    kcat.args(["-f", "."]);
+    let read = stage.run(&mut kcat, "")?;
+    stage.note(format!("{} records can be read", read.stdout.len()))
+}
+
+/// How many batches were accepted.
+fn attack(address: &str, topic: &str, batches: &[Vec<u8>], seed: u64, count: usize) -> Verdict<usize> {
+    let mut random = Random(seed);
+    let mut accepted = 0;
+    let mut connection = Connection::open(address, PATIENCE)?;
+    for number in 0..count {
+        let batch = batch(&mut random, batches);
+        let request = request(topic, number as i32, &batch)?;
+        let answer = connection.exchange(&request);
+        let error = match &answer {
+            Answer::Frame(frame) => error_code(frame, number as i32),
+            _ => None,
+        };
+        let what = || format!("{answer:?} to {batch:02x?}");
+        let error = error.ok_or_else(|| Fault::failed("an answer for the partition", what()))?;
+        accepted += usize::from(error == ErrorCode::NONE);
+    }
+    Ok(accepted)
+}
+
+/// Every other one gets the length and the CRC of its bytes, so that changes reach what lies behind those checks.
+fn batch(random: &mut Random, batches: &[Vec<u8>]) -> Vec<u8> {
+    let mut batch = random.of(batches).clone();
+    random.mutate(&mut batch, batches);
+    if random.below(2) == 0 && batch.len() >= BatchHeader::SIZE {
+        let length = (batch.len() - BatchHeader::LOG_OVERHEAD) as i32;
+        batch[8..12].copy_from_slice(&length.to_be_bytes());
+        let crc = BatchHeader::parse(&batch).map(|header| header.compute_crc(&batch[BatchHeader::SIZE..]));
+        batch[17..21].copy_from_slice(&crc.unwrap_or_default().to_be_bytes());
+    }
+    batch
+}
+
+fn request(topic: &str, correlation_id: i32, batch: &[u8]) -> Verdict<Vec<u8>> {
+    let partition = PartitionProduceData { index: 0, records: Some(Records::Bytes(Cow::Borrowed(batch))) };
+    let topic =
+        TopicProduceData { name: topic.into(), partition_data: vec![partition], ..Default::default() };
+    let request =
+        ProduceRequest { acks: 1, timeout_ms: 5_000, topic_data: vec![topic], ..Default::default() };
+    let mut w = Writer::new();
+    let written = header::encode_request(&mut w, ApiKey::Produce, VERSION, correlation_id, Some("hostile"))
+        .and_then(|()| request.encode(&mut w, VERSION));
+    written.map_err(|error| Fault::failed("a request", error.to_string()))?;
+    Ok(w.into_bytes())
+}
+
+fn error_code(frame: &[u8], correlation_id: i32) -> Option<ErrorCode> {
+    let mut r = Reader::new(frame);
+    let id = header::decode_response(&mut r, ApiKey::Produce, VERSION).ok()?;
+    let response = ProduceResponse::decode(&mut r, VERSION).ok().filter(|_| id == correlation_id)?;
+    Some(response.responses.first()?.partition_responses.first()?.error_code)
+}

@@ -1,0 +1,103 @@
+//! Crates that are clients of Kafka: the integration tests that their authors wrote for it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::check::{Check, Fault, Needs, Verdict, expect};
+use crate::nodes::{NodeFolder, Plan, free_ports};
+use crate::peers::{Crate, EXECUTABLES};
+use crate::stage::Stage;
+
+pub(crate) const CHECKS: &[Check] = &[
+    Check::new("rdkafka", "own-tests", Needs::Program, rdkafka),
+    Check::new("rskafka", "own-tests", Needs::Broker, rskafka),
+];
+
+/// What its tests expect of the only broker.
+const RDKAFKA_PORT: u16 = 9092;
+
+/// Tests that are left out, with the reason.
+type Left<'a> = &'a [(&'a str, &'a str)];
+
+const TRANSACTIONS: (&str, &str) = ("test_transaction", "transactions are not advertised");
+
+fn rdkafka(stage: &Stage<'_>) -> Verdict {
+    let software = stage.software.ok_or_else(|| Fault::Skipped("it needs a node of its own".to_owned()))?;
+    let executables = executables(stage, &Crate::RDKAFKA)?;
+    let in_use = |error| Fault::Skipped(format!("its tests need port {RDKAFKA_PORT}: {error}"));
+    TcpListener::bind(("127.0.0.1", RDKAFKA_PORT)).map(drop).map_err(in_use)?;
+    let ports = [RDKAFKA_PORT, free_ports()?[1]];
+    let plan = Plan {
+        node_id: 0,
+        roles: "broker,controller",
+        ports,
+        voters: &format!("0@127.0.0.1:{}", ports[1]),
+        replication_factor: 1,
+        settings: &[("num.partitions", "3")],
+    };
+    let folder = NodeFolder::planned(stage.scratch().join("node"), &plan)?;
+    let node = software.start(&folder, stage.peers)?;
+    let versions = format!("--bootstrap-server {}", folder.address());
+    let no_transactions =
+        stage.tool("BrokerApiVersionsCommand", &versions)?.contains("EndTxn(26): UNSUPPORTED");
+    let left: Left<'_> = if no_transactions { &[TRANSACTIONS] } else { &[] };
+    run_all(stage, &executables, left, &[("KAFKA_HOST", folder.address()), ("RUST_LOG", "off")])?;
+    node.stop()
+}
+
+fn rskafka(stage: &Stage<'_>) -> Verdict {
+    let executables = executables(stage, &Crate::RSKAFKA)?;
+    let environment =
+        [("TEST_INTEGRATION", "1"), ("TEST_BROKER_IMPL", "kafka"), ("KAFKA_CONNECT", stage.bootstrap)];
+    run_all(stage, &executables, &[], &environment)
+}
+
+fn executables(stage: &Stage<'_>, of: &Crate) -> Verdict<Vec<String>> {
+    if !stage.is_full {
+        return Err(Fault::Skipped("building it takes minutes; --full does".to_owned()));
+    }
+    let folder = stage.peers.tests_of(of)?;
+    let text = fs::read_to_string(folder.join(EXECUTABLES))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// All tests of all executables, one at a time: some count what happens in a second.
+fn run_all(
+    stage: &Stage<'_>,
+    executables: &[String],
+    left: Left<'_>,
+    environment: &[(&str, &str)],
+) -> Verdict {
+    let mut results: Vec<(String, String)> = Vec::new();
+    for executable in executables {
+        let mut command = Command::new(executable);
+        command.arg("--test-threads=1").envs(environment.iter().copied());
+        command.args(left.iter().flat_map(|(name, _)| ["--skip", name]));
+        command.current_dir(stage.scratch());
+        let output = stage.run_to_any_end(&mut command, "")?;
+        let before = results.len();
+        results.extend(output.stdout.lines().filter_map(result));
+        expect(
+            results.len() > before || output.stdout.contains("running 0 tests"),
+            "results of tests",
+            || format!("{executable}: {:?}: {}", output.end, output.stderr),
+        )?;
+    }
+    let named = |word: &str| -> Vec<&str> {
+        results.iter().filter(|(_, result)| result == word).map(|(name, _)| name.as_str()).collect()
+    };
+    let (passed, failed, ignored) = (named("ok"), named("FAILED"), named("ignored"));
+    let counts = format!("{} pass, {} fail, {} are ignored", passed.len(), failed.len(), ignored.len());
+    stage.report(format!("of its own tests {counts}"))?;
+    left.iter().try_for_each(|(name, reason)| stage.report(format!("`{name}*` is left out: {reason}")))?;
+    expect(failed.is_empty(), "no test to fail", || failed.join(" "))?;
+    expect(!passed.is_empty(), "tests that pass", || counts)
+}
+
+/// `test NAME ... RESULT`; what a test writes in between stands on lines of its own.
+fn result(line: &str) -> Option<(String, String)> {
+    let (name, rest) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let word = rest.split([' ', ',']).next()?;
+    Some((name.to_owned(), word.to_owned()))
+}
