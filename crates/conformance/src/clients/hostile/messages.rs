@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn real_requests_are_well_formed_and_cut_ones_are_not() {
         assert!(!is_malformed(QUESTION));
-        for request in golden::requests().unwrap() {
+        // One asks for a version of ApiVersions that nobody knows.
+        let is_known =
+            |request: &Vec<u8>| api(request).unwrap().versions().contains(version(request).unwrap());
+        for request in golden::requests().unwrap().into_iter().filter(is_known) {
             assert!(!is_malformed(&request), "{request:02x?}");
             assert!(is_malformed(&request[..request.len() - 1]), "{request:02x?}");
         }
