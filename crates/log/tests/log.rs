@@ -470,3 +470,34 @@ fn many_threads_append_flush_and_read_at_once() {
     log.close(true).unwrap();
     assert_eq!(verify(&klamm_log::disk::RealDisk, temporary.path()).unwrap(), []);
 }
+
+#[test]
+fn who_appends_for_an_epoch_that_is_over_is_refused() {
+    let (_, log) = new_log(LogConfig::default());
+    let as_leader = |leader_epoch| {
+        log.append_as_leader(&[batch(1000, &["a"])], LeaderAppend { leader_epoch, ..LEADER })
+    };
+    log.begin_epoch(3, false);
+    assert_eq!(as_leader(3).unwrap().last_offset, 0);
+    log.begin_epoch(5, false);
+    assert!(matches!(as_leader(4), Err(AppendError::Fenced { leader_epoch: 4, current: 5 })));
+    let copied = read_all(&log, 0);
+    let as_follower = log.append_as_follower(&copied, 4, 0);
+    assert!(matches!(as_follower, Err(AppendError::Fenced { leader_epoch: 4, current: 5 })));
+    assert_eq!((log.log_end_offset(), log.high_watermark()), (1, 0));
+}
+
+#[test]
+fn the_only_replica_commits_what_it_appends_unless_it_is_to_be_flushed() {
+    let (_, log) = new_log(LogConfig { flush_messages: 2, ..LogConfig::default() });
+    log.begin_epoch(0, true);
+    append(&log, batch(1000, &["a"])).unwrap();
+    assert_eq!(log.high_watermark(), 1);
+    append(&log, batch(1000, &["b"])).unwrap();
+    assert_eq!(log.high_watermark(), 1, "two records are to be flushed before they count");
+    log.flush(2).unwrap();
+    assert_eq!(log.advance_if_alone(2), Some((1, 2)));
+    log.begin_epoch(0, false);
+    append(&log, batch(1000, &["c"])).unwrap();
+    assert_eq!((log.high_watermark(), log.advance_if_alone(3)), (2, None));
+}

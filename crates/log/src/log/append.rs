@@ -98,6 +98,14 @@ pub enum AppendError {
     /// A follower got bytes that are no intact batch.
     #[error("corrupt batch: {0}")]
     Corrupt(#[from] klamm_records::BatchError),
+    /// The epoch of the leader is over.
+    #[error("the leader epoch {leader_epoch} is over, the replica is in {current}")]
+    Fenced {
+        /// The epoch that the append is made in.
+        leader_epoch: i32,
+        /// The epoch that the replica is in.
+        current: i32,
+    },
     /// There was no batch.
     #[error("no batch to append")]
     Empty,
@@ -121,7 +129,7 @@ impl Log {
         batches: &[AcceptedBatch<'_>],
         how: LeaderAppend,
     ) -> Result<Appended, AppendError> {
-        let mut state = self.lock_for_append()?;
+        let mut state = self.lock_for_append(how.leader_epoch)?;
         if let Some(duplicate) = self.find_duplicate(&state, batches, how.origin) {
             return Ok(duplicate);
         }
@@ -142,7 +150,7 @@ impl Log {
         leader_epoch: i32,
         now_ms: i64,
     ) -> Result<Appended, AppendError> {
-        let mut state = self.lock_for_append()?;
+        let mut state = self.lock_for_append(leader_epoch)?;
         let copied = Batches::copied(bytes, self.log_end_offset(), leader_epoch)?;
         let mut result: Option<Appended> = None;
         for batches in copied.split(self.config.load().segment_bytes) {
@@ -153,9 +161,15 @@ impl Log {
         result.ok_or(AppendError::Empty)
     }
 
-    fn lock_for_append(&self) -> Result<parking_lot::MutexGuard<'_, State>, AppendError> {
+    fn lock_for_append(&self, leader_epoch: i32) -> Result<parking_lot::MutexGuard<'_, State>, AppendError> {
         let state = self.lock();
-        if state.is_closed || self.is_failed() { Err(AppendError::Closed) } else { Ok(state) }
+        if state.is_closed || self.is_failed() {
+            return Err(AppendError::Closed);
+        }
+        match state.leader_epoch {
+            current if leader_epoch < current => Err(AppendError::Fenced { leader_epoch, current }),
+            _ => Ok(state),
+        }
     }
 
     fn find_duplicate(
@@ -201,6 +215,10 @@ impl Log {
         self.commit(state, &segment, staged, next_offset)?;
         self.end_offset.store(next_offset, Ordering::Release);
         self.flush.note_append(now_ms);
+        let flush_due = self.flush_due(next_offset, rolled);
+        if state.is_alone && !matches!(flush_due, FlushDue::BeforeAnswer(_)) {
+            self.advance_locked(state, next_offset);
+        }
         Ok(Appended {
             base_offset: first.base_offset,
             last_offset: last.last_offset(),
@@ -210,7 +228,7 @@ impl Log {
             },
             log_start_offset: self.log_start_offset(),
             is_duplicate: false,
-            flush_due: self.flush_due(next_offset, rolled),
+            flush_due,
         })
     }
 

@@ -86,6 +86,10 @@ struct State {
     /// Whether anything was written since the log was opened.
     is_changed: bool,
     is_closed: bool,
+    /// The epoch that the replica is in: who appends for an earlier one is refused.
+    leader_epoch: i32,
+    /// Whether there are no other replicas, so that what is appended is committed.
+    is_alone: bool,
 }
 
 impl Log {
@@ -140,6 +144,34 @@ impl Log {
             let mut state = self.state.lock();
             state.producers.on_high_watermark(offset);
             self.publish_first_unstable(&state);
+        }
+        Some((old, offset))
+    }
+
+    /// Begins the epoch of a leader: who appends for an earlier one is refused from now on. `is_alone` says that there are no other
+    /// replicas: what is appended raises the high watermark, unless it has to be flushed first.
+    pub fn begin_epoch(&self, leader_epoch: i32, is_alone: bool) {
+        let mut state = self.state.lock();
+        (state.leader_epoch, state.is_alone) = (leader_epoch, is_alone);
+    }
+
+    /// Raises the high watermark as [`Log::advance_high_watermark`] does, if there are no other replicas.
+    pub fn advance_if_alone(&self, offset: i64) -> Option<(i64, i64)> {
+        let mut state = self.state.lock();
+        if !state.is_alone {
+            return None;
+        }
+        self.advance_locked(&mut state, offset.min(self.log_end_offset()))
+    }
+
+    fn advance_locked(&self, state: &mut State, offset: i64) -> Option<(i64, i64)> {
+        let old = self.high_watermark.fetch_max(offset, Ordering::AcqRel);
+        if offset <= old {
+            return None;
+        }
+        if self.first_unstable_offset.load(Ordering::Acquire) != NONE_UNSTABLE {
+            state.producers.on_high_watermark(offset);
+            self.publish_first_unstable(state);
         }
         Some((old, offset))
     }

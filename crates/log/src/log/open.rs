@@ -125,6 +125,8 @@ impl Log {
                 deletions: Vec::new(),
                 is_changed: false,
                 is_closed: false,
+                leader_epoch: -1,
+                is_alone: false,
             }),
             flush: FlushState::new(recovery_point),
             compacted_to: AtomicI64::new(log_start_offset),
