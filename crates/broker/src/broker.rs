@@ -26,6 +26,7 @@ use crate::partition::HostedTopics;
 use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
 use crate::replica_move::Moves;
+use crate::replication::{Fetchers, IsrChanges};
 
 /// The broker.
 pub(crate) struct Broker {
@@ -46,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) moves: Moves,
+    pub(crate) isr_changes: IsrChanges,
+    pub(crate) fetchers: Fetchers,
     pub(crate) connections: ConnectionCount,
     pub(crate) metrics: Metrics,
     pub(crate) epoch: AtomicI64,
@@ -127,6 +130,16 @@ impl Broker {
 
     pub(crate) fn fetch_sessions(&self) -> MutexGuard<'_, FetchSessions> {
         self.fetch_sessions.lock()
+    }
+
+    /// In-sync replicas on their way to the controller.
+    pub(crate) fn isr_changes(&self) -> &IsrChanges {
+        &self.isr_changes
+    }
+
+    /// What fetches from the leaders of partitions that are followed here.
+    pub(crate) fn fetchers(&self) -> &Fetchers {
+        &self.fetchers
     }
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {

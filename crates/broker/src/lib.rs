@@ -23,6 +23,7 @@ mod producer_ids;
 mod registration;
 mod replica_move;
 mod replicas;
+mod replication;
 mod request;
 mod server;
 mod storage;

@@ -44,6 +44,15 @@ pub(crate) const METRICS_PARTITIONS_MAX: usize = 10_000;
 /// Committed offsets that a scrape shows, the first by partition of the offsets topic, group, topic and index.
 pub(crate) const METRICS_GROUP_OFFSETS_MAX: usize = 10_000;
 
+/// How long the controller is asked to change in-sync replicas before the request is made anew from what is proposed then.
+pub(crate) const ISR_CHANGE_MS_MAX: u64 = 10_000;
+
+/// The wait before in-sync replicas are proposed again that the controller refused or did not answer.
+pub(crate) const ISR_CHANGE_RETRY_MS: u64 = 50;
+
+/// The first wait before a leader is asked again after an error; each further one is twice as long, up to `replica.fetch.backoff.ms`.
+pub(crate) const REPLICA_RETRY_MS_MIN: u64 = 20;
+
 /// Files of inactive segments that are kept open. Beyond the bound the one that was used least recently is closed.
 pub(crate) const OPEN_FILES_MAX: usize = 4096;
 

@@ -20,7 +20,8 @@ use crate::config_rules::values;
 use crate::controller::Publisher;
 use crate::environment::Place;
 use crate::internal_topics::CONSUMER_OFFSETS;
-use crate::partition::{HostedTopics, Leadership, Partition, PartitionSettings};
+use crate::partition::{HostedTopics, Partition, PartitionSettings};
+use crate::replication::key_of;
 
 /// The publisher of a broker.
 pub(crate) struct Replicas {
@@ -67,9 +68,13 @@ impl Replicas {
     async fn follow(&mut self, image: Arc<MetadataImage>, delta: MetadataDelta) {
         self.follow_configs(&image, &delta.configs);
         let mut hosted = HostedTopics::clone(&self.broker.hosted());
-        let deleted = self.delete_topics(&mut hosted, &delta.deleted_topics);
+        let mut deleted = self.delete_topics(&mut hosted, &delta.deleted_topics);
+        deleted.extend(self.leave_reassigned(&image, &delta.changed_partitions, &mut hosted));
         let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
         let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
+        if !delta.brokers.is_empty() {
+            hosted.partitions().for_each(|partition| partition.brokers_changed(&image.cluster));
+        }
         self.broker.hosted.store(Arc::new(hosted));
         self.broker.publish_image(image);
         self.tell_groups(&delta.deleted_topics, coordinating);
@@ -138,13 +143,40 @@ impl Replicas {
     ) -> Vec<TopicPartition> {
         let mut gone = Vec::new();
         for (id, topic) in deleted {
-            hosted.remove(*id).iter().for_each(|partition| partition.retire());
+            hosted.remove(*id).iter().for_each(|partition| self.give_up(partition));
             // Those too whose folder could not be loaded.
             let here =
                 topic.partitions().filter(|(_, state)| state.replicas.contains(&self.broker.node_id()));
             gone.extend(here.map(|(index, _)| name_of(&topic.name, index)));
         }
         gone
+    }
+
+    /// Gives up the partitions whose replicas are elsewhere now.
+    fn leave_reassigned(
+        &self,
+        image: &MetadataImage,
+        changed: &BTreeSet<TopicIdPartition>,
+        hosted: &mut HostedTopics,
+    ) -> Vec<TopicPartition> {
+        let node_id = self.broker.node_id();
+        let is_elsewhere = |id: &&TopicIdPartition| {
+            image.topics.partition(**id).is_some_and(|state| !state.replicas.contains(&node_id))
+        };
+        let left = changed.iter().filter(is_elsewhere).filter_map(|id| {
+            let partition = hosted.remove_partition(id.topic_id, id.partition)?;
+            self.give_up(&partition);
+            if &**partition.topic() == CONSUMER_OFFSETS {
+                self.broker.groups().unload(id.partition);
+            }
+            Some(name_of(partition.topic(), id.partition))
+        });
+        left.collect()
+    }
+
+    fn give_up(&self, partition: &Partition) {
+        self.broker.fetchers().leave(key_of(partition));
+        partition.retire();
     }
 
     /// Opens or creates the partitions that are to be here and are not yet. Returns what was placed in a directory of this broker's choice.
@@ -221,11 +253,15 @@ impl Replicas {
             let (Some(local), Some(state)) = (local, image.topics.partition(id)) else { continue };
             let had_lead = local.leadership().is_here;
             let has_lead = state.leader == self.broker.node_id();
-            local.set_leadership(Leadership {
-                is_here: has_lead,
-                leader_id: state.leader,
-                leader_epoch: state.leader_epoch,
-            });
+            let followed = local.follow(self.broker.node_id(), state, &image.cluster);
+            if let Some(proposal) = followed.proposal {
+                self.broker.isr_changes().propose(local.clone(), proposal);
+            }
+            if has_lead || !state.has_leader() {
+                self.broker.fetchers().leave(key_of(local));
+            } else if followed.is_new_epoch {
+                self.broker.fetchers().follow(&self.broker, local.clone(), state.leader);
+            }
             if &**local.topic() == CONSUMER_OFFSETS && had_lead != has_lead {
                 coordinating.push((id.partition, has_lead.then(|| local.clone())));
             }

@@ -38,6 +38,7 @@ use crate::peers::Peers;
 use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replica_move;
 use crate::replicas::{self, Replicas};
+use crate::replication::{self, Fetchers};
 use crate::storage::{self, DirectoryError, Storage, log_threads, random_uuid};
 
 mod sockets;
@@ -178,6 +179,8 @@ impl Starting {
             peers: Peers::new(environment.clone(), node.node_id.to_string()),
             producer_ids: Default::default(),
             moves: Default::default(),
+            isr_changes: Default::default(),
+            fetchers: Fetchers::new(node.inter_broker_listener.clone()),
             connections: ConnectionCount::default(),
             metrics: Metrics::new(environment.executors.workers() + 1, environment.clock.now_ms()),
             epoch: AtomicI64::new(-1),
@@ -355,6 +358,7 @@ fn start_broker_tasks(broker: &Arc<Broker>, registration: Arc<Registration>) {
     broker.environment().spawn(Place::Control, move || groups.run_timers());
     let alive = broker.clone();
     broker.environment().spawn(Place::Control, move || registration.keep_alive(alive));
+    replication::start(broker);
 }
 
 impl Server {

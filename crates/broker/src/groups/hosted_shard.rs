@@ -150,7 +150,7 @@ impl HostedShard {
         match self.append(&write, now_ms) {
             Ok(appended) => {
                 state.shard.appended(write, appended.base_offset, now_ms);
-                if appended.is_committed() {
+                if appended.is_settled() {
                     answers.extend(state.shard.committed(appended.end_offset, now_ms));
                 } else {
                     self.watch_commit(appended);
@@ -177,7 +177,7 @@ impl HostedShard {
     fn watch_commit(self: &Arc<Self>, appended: Appended) {
         let shard = self.clone();
         self.environment.spawn(Place::Control, move || async move {
-            if let Err(error) = shard.partition.reached(&appended).await {
+            if let Err(error) = shard.partition.committed(&appended).await {
                 let index = shard.partition.index();
                 return tracing::warn!(
                     "records of groups in __consumer_offsets-{index} are not committed: {error}"

@@ -1,23 +1,36 @@
-//! Fetch v4–18 for consumers: records from many partitions, with incremental sessions (KIP-227) and long polling.
+//! Fetch v4–18 for consumers and followers: records from many partitions, with incremental sessions (KIP-227) and long polling.
+//!
+//! A follower reads to the log's end, and what it asks for tells the leader what it has. A consumer may be sent to a replica that is
+//! nearer (KIP-392).
 //!
 //! Records are not read here. The answer names slices of the log's files, and the connection sends them from the page cache.
 //! The first partition that has records yields at least one whole batch, however small the limits are (KIP-74).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use klamm_net::FileSlice;
 use klamm_protocol::messages::fetch_request::FetchRequest;
-use klamm_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
-use klamm_protocol::{ErrorCode, Reader, Records};
+use klamm_protocol::messages::fetch_response::{
+    FetchResponse, FetchableTopicResponse, NodeEndpoint, PartitionData,
+};
+use klamm_protocol::{ErrorCode, Reader as BytesReader, Records};
 use klamm_replica::{FetchPlan, PartitionAnswer, PartitionKey, SessionRequest, TopicKey, Wanted};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Broker;
-use crate::partition::{FetchedPartition, Isolation, Partition, Waiting};
+use crate::partition::{FetchedPartition, Isolation, Partition, Reader, Waiting};
+use crate::replication::Nearby;
 use crate::request::{Fault, HandlerResult, Outcome, RequestContext, Responder, Response};
 
+/// From this version on followers say of which incarnation they are.
+const REPLICA_STATE_SINCE: i16 = 15;
+/// From this version on consumers know that a follower may answer them.
+const FOLLOWER_READS_SINCE: i16 = 11;
+/// From this version on answers tell where leaders are reached (KIP-951).
+const NODE_ENDPOINTS_SINCE: i16 = 16;
 /// From this version on topics are named by id.
 const TOPIC_IDS_SINCE: i16 = 13;
 /// From this version on answers tell of leaders and diverging epochs.
@@ -25,15 +38,25 @@ const EPOCHS_SINCE: i16 = 12;
 /// From this version on requests have sessions; older ones are served without.
 const SESSIONS_SINCE: i16 = 7;
 
-pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
+pub(crate) fn handle(context: &RequestContext<'_>, mut body: BytesReader<'_>) -> HandlerResult {
     let request: FetchRequest<'_> = context.decode(&mut body)?;
     let limits = Limits::new(context.broker, &request);
+    let reader = reader(&request, context.version);
+    let nearby = Nearby::of(context.broker, reader, &request.rack_id);
     let plan = match plan(context, request) {
         Ok(plan) => plan,
         Err(error_code) => return context.respond(&FetchResponse { error_code, ..FetchResponse::default() }),
     };
-    let fetch = Fetch { broker: context.broker.clone(), responder: context.responder(), plan, limits };
-    let fetched = fetch.read();
+    let fetch = Fetch {
+        broker: context.broker.clone(),
+        responder: context.responder(),
+        listener: context.peer.listener.clone(),
+        plan,
+        limits,
+        reader,
+        nearby,
+    };
+    let fetched = fetch.read(Pass::First);
     if !fetch.is_complete(&fetched) {
         return Ok(Outcome::Later(Box::pin(fetch.wait())));
     }
@@ -48,7 +71,6 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
 
 /// What the request limits the answer to.
 struct Limits {
-    isolation: Isolation,
     min_bytes: usize,
     max_bytes: usize,
     deadline: Instant,
@@ -60,12 +82,26 @@ impl Limits {
         let wait_ms = request.max_wait_ms.max(0) as u64;
         let max_bytes = request.max_bytes.min(broker.config().fetch_max_bytes).max(0) as usize;
         Self {
-            isolation: Isolation::from_wire(request.isolation_level),
             min_bytes: (request.min_bytes.max(0) as usize).min(max_bytes),
             max_bytes,
             deadline: Instant::now() + Duration::from_millis(wait_ms),
             may_wait: wait_ms > 0,
         }
+    }
+}
+
+/// A broker that follows says which one it is; from version 15 on with its incarnation.
+fn reader(request: &FetchRequest<'_>, version: i16) -> Reader {
+    let (replica_id, broker_epoch) = match version {
+        ..REPLICA_STATE_SINCE => (request.replica_id, -1),
+        _ => (request.replica_state.replica_id, request.replica_state.replica_epoch),
+    };
+    match replica_id {
+        0.. => Reader::Follower { replica_id, broker_epoch },
+        _ => Reader::Consumer {
+            isolation: Isolation::from_wire(request.isolation_level),
+            from_follower: version >= FOLLOWER_READS_SINCE,
+        },
     }
 }
 
@@ -98,7 +134,7 @@ fn plan(context: &RequestContext<'_>, request: FetchRequest<'_>) -> Result<Fetch
     let request = SessionRequest {
         session_id: if has_session { request.session_id } else { 0 },
         session_epoch: if has_session { request.session_epoch } else { -1 },
-        privileged: false,
+        privileged: matches!(reader(&request, context.version), Reader::Follower { .. }),
         by_id,
         partitions,
         forgotten,
@@ -110,8 +146,21 @@ fn plan(context: &RequestContext<'_>, request: FetchRequest<'_>) -> Result<Fetch
 struct Fetch {
     broker: Arc<Broker>,
     responder: Responder,
+    /// The listener on which the request came.
+    listener: Arc<str>,
     plan: FetchPlan,
     limits: Limits,
+    reader: Reader,
+    nearby: Option<Nearby>,
+}
+
+/// How often the partitions were asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// For the first time: what a follower has counts.
+    First,
+    /// Again, after a wait.
+    Again,
 }
 
 /// What the partitions of a plan gave, in its order.
@@ -144,7 +193,7 @@ async fn warm(broker: &Broker, cold: Vec<FileSlice>) -> Result<(), Fault> {
 
 impl Fetch {
     /// Asks every partition once.
-    fn read(&self) -> Fetched {
+    fn read(&self, pass: Pass) -> Fetched {
         let mut fetched = Fetched {
             partitions: Vec::with_capacity(self.plan.partitions.len()),
             bytes: 0,
@@ -155,7 +204,7 @@ impl Fetch {
             let max_bytes = room.min(wanted.max_bytes.max(0) as usize);
             let first = fetched.bytes == 0;
             let partition = match self.find(key) {
-                Ok(partition) => partition.fetch(wanted, max_bytes, first, self.limits.isolation),
+                Ok(partition) => self.read_one(&partition, wanted, (max_bytes, first), pass),
                 Err(error_code) => FetchedPartition::failed(error_code),
             };
             fetched.bytes += partition.record_bytes();
@@ -163,6 +212,33 @@ impl Fetch {
             fetched.partitions.push(partition);
         }
         fetched
+    }
+
+    fn read_one(
+        &self,
+        partition: &Arc<Partition>,
+        wanted: &Wanted,
+        (max_bytes, min_one_batch): (usize, bool),
+        pass: Pass,
+    ) -> FetchedPartition {
+        let mut fetched = partition.fetch(wanted, max_bytes, min_one_batch, self.reader);
+        match self.reader {
+            Reader::Follower { replica_id, broker_epoch } if pass == Pass::First => {
+                let who = (replica_id, broker_epoch);
+                if let Some(proposal) = partition.count_follower(who, wanted, &mut fetched) {
+                    self.broker.isr_changes().propose(partition.clone(), proposal);
+                }
+                fetched
+            }
+            Reader::Consumer { .. } if !fetched.is_urgent() => {
+                let nearby = self.nearby.as_ref();
+                match nearby.and_then(|nearby| nearby.replica(&self.broker, partition, wanted.fetch_offset)) {
+                    Some(replica_id) => fetched.preferring(replica_id),
+                    None => fetched,
+                }
+            }
+            _ => fetched,
+        }
     }
 
     fn find(&self, key: &PartitionKey) -> Result<Arc<Partition>, ErrorCode> {
@@ -186,7 +262,7 @@ impl Fetch {
         let woken = Arc::new(Notify::new());
         loop {
             let places = self.register(&woken);
-            let fetched = self.read();
+            let fetched = self.read(Pass::Again);
             if self.is_complete(&fetched) || Instant::now() >= self.limits.deadline {
                 warm(&self.broker, fetched.cold_slices()).await?;
                 return self.answer(fetched);
@@ -200,7 +276,9 @@ impl Fetch {
     fn register(&self, woken: &Arc<Notify>) -> Vec<Waiting> {
         let partitions = self.plan.partitions.iter();
         partitions
-            .filter_map(|(key, wanted)| Some(self.find(key).ok()?.wake_beyond(wanted.fetch_offset, woken)))
+            .filter_map(|(key, wanted)| {
+                Some(self.find(key).ok()?.wake_beyond(wanted.fetch_offset, self.reader, woken))
+            })
             .collect()
     }
 
@@ -208,7 +286,7 @@ impl Fetch {
     fn answer(&self, fetched: Fetched) -> Result<Response, Fault> {
         let notes: Vec<PartitionAnswer> = fetched.partitions.iter().map(FetchedPartition::note).collect();
         let is_sent = self.broker.fetch_sessions().finish(&self.plan, &notes);
-        let mut slices = Vec::new();
+        let (mut slices, mut leaders) = (Vec::new(), BTreeSet::new());
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let answers = self.plan.partitions.iter().zip(fetched.partitions).zip(is_sent);
         for (((key, _), partition), _) in answers.filter(|(_, sent)| *sent) {
@@ -218,6 +296,8 @@ impl Fetch {
             let mut data = partition_data(key.partition, partition, &mut slices);
             if self.responder.version < EPOCHS_SINCE {
                 (data.current_leader, data.diverging_epoch) = Default::default();
+            } else if data.current_leader.leader_id >= 0 {
+                leaders.insert(data.current_leader.leader_id);
             }
             match responses.last_mut() {
                 Some(topic) if is_topic(topic, &key.topic) => topic.partitions.push(data),
@@ -225,8 +305,30 @@ impl Fetch {
             }
         }
         let session_id = self.plan.session_id();
-        let response = FetchResponse { session_id, responses, ..FetchResponse::default() };
+        if self.responder.version < NODE_ENDPOINTS_SINCE {
+            leaders.clear();
+        }
+        let node_endpoints = self.endpoints(&leaders);
+        let response = FetchResponse { session_id, responses, node_endpoints, ..FetchResponse::default() };
         self.responder.encode_with_slices(&response, slices)
+    }
+}
+
+impl Fetch {
+    /// Where brokers are reached on the listener of the request.
+    fn endpoints(&self, ids: &BTreeSet<i32>) -> Vec<NodeEndpoint<'static>> {
+        let image = self.broker.image();
+        let endpoint = |id: &i32| {
+            let broker = image.cluster.broker(*id)?;
+            let endpoint = broker.endpoint(&self.listener)?;
+            Some(NodeEndpoint {
+                node_id: *id,
+                host: endpoint.host.clone().into(),
+                port: i32::from(endpoint.port),
+                rack: broker.rack.clone().map(Into::into),
+            })
+        };
+        ids.iter().filter_map(endpoint).collect()
     }
 }
 
@@ -265,6 +367,7 @@ fn partition_data(
         aborted_transactions: fetched.aborted_transactions,
         current_leader: fetched.current_leader.unwrap_or_default(),
         diverging_epoch: fetched.diverging_epoch.unwrap_or_default(),
+        preferred_read_replica: fetched.preferred_read_replica.unwrap_or(-1),
         records: Some(Records::External(length)),
         ..PartitionData::default()
     }

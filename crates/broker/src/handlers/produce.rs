@@ -50,7 +50,7 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
     context.respond_later(async move { Ok(finish(response, waits, deadline).await) })
 }
 
-/// An append whose answer waits until its records are committed.
+/// An append whose answer waits until its records are where `acks` wants them.
 struct CommitWait {
     topic_at: usize,
     partition_at: usize,
@@ -65,7 +65,7 @@ async fn finish(
     deadline: Instant,
 ) -> ProduceResponse<'static> {
     for wait in waits {
-        if let Err(error_code) = wait.partition.committed(&wait.appended, deadline).await {
+        if let Err(error_code) = wait.partition.settled(&wait.appended, deadline).await {
             let answer = &mut response.responses[wait.topic_at].partition_responses[wait.partition_at];
             *answer = PartitionProduceResponse {
                 index: answer.index,
@@ -111,7 +111,7 @@ impl Produce<'_> {
             partition_responses.push(match outcome {
                 Ok((partition, appended)) => {
                     let answer = success(partition_data.index, &appended);
-                    if !appended.is_committed() {
+                    if !appended.is_settled() {
                         self.waits.push(CommitWait { topic_at, partition_at, partition, appended });
                     }
                     answer

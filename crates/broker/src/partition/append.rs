@@ -46,13 +46,26 @@ pub(crate) struct Appended {
     pub(crate) log_append_time_ms: i64,
     /// Where the log begins.
     pub(crate) log_start_offset: i64,
-    is_committed: bool,
+    /// The leader's epoch in which it was appended.
+    leader_epoch: i32,
+    awaits: Awaits,
+}
+
+/// What the answer to an append waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaits {
+    /// Nothing.
+    Nothing,
+    /// The flush of this broker's copy.
+    Flush,
+    /// The high watermark.
+    Commit,
 }
 
 impl Appended {
     /// True when nothing need be waited for.
-    pub(crate) fn is_committed(&self) -> bool {
-        self.is_committed
+    pub(crate) fn is_settled(&self) -> bool {
+        self.awaits == Awaits::Nothing
     }
 }
 
@@ -62,6 +75,9 @@ pub(crate) enum AppendError {
     /// This broker does not lead the partition.
     #[error("this broker does not lead the partition; broker {leader_id} does, in epoch {leader_epoch}")]
     NotLeader { leader_id: i32, leader_epoch: i32 },
+    /// Fewer replicas are in sync than the topic wants for records that all are to have.
+    #[error("fewer replicas are in sync than min.insync.replicas")]
+    NotEnoughReplicas,
     /// The log is about to be replaced or to go; who asks again finds what became of it.
     #[error("the log is being replaced")]
     Replaced,
@@ -74,7 +90,10 @@ impl AppendError {
     pub(crate) fn error_code(&self) -> ErrorCode {
         use klamm_log::AppendError as E;
         match self {
-            Self::NotLeader { .. } | Self::Replaced => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            Self::NotLeader { .. } | Self::Replaced | Self::Log(E::Fenced { .. }) => {
+                ErrorCode::NOT_LEADER_OR_FOLLOWER
+            }
+            Self::NotEnoughReplicas => ErrorCode::NOT_ENOUGH_REPLICAS,
             Self::Log(E::Storage(_) | E::Closed) => ErrorCode::KAFKA_STORAGE_ERROR,
             Self::Log(E::TooLarge { .. }) => ErrorCode::RECORD_LIST_TOO_LARGE,
             Self::Log(E::Corrupt(_)) => ErrorCode::CORRUPT_MESSAGE,
@@ -121,23 +140,32 @@ impl Partition {
             let (leader_id, leader_epoch) = (leadership.leader_id, leadership.leader_epoch);
             return Err(AppendError::NotLeader { leader_id, leader_epoch });
         }
-        let (log, appended) = self.append_to_log(&batch, how(leadership.leader_epoch))?;
-        match appended.flush_due {
-            FlushDue::BeforeAnswer(_) => self.start_flush(),
-            FlushDue::UpTo(_) => {
-                self.start_flush();
-                self.commit_up_to(appended.last_offset + 1);
-            }
-            FlushDue::No if appended.is_duplicate => {}
-            FlushDue::No => self.commit_up_to(appended.last_offset + 1),
+        if acks == Acks::All && !leadership.is_alone {
+            self.check_isr(&leadership).map_err(|_| AppendError::NotEnoughReplicas)?;
         }
+        let (log, appended) = self.append_to_log(&batch, how(leadership.leader_epoch))?;
         let end_offset = appended.last_offset + 1;
+        if appended.flush_due != FlushDue::No {
+            self.start_flush();
+        }
+        if !leadership.is_alone {
+            self.note_own_append();
+            self.ended.advance(end_offset);
+        }
+        let high_watermark = log.high_watermark();
+        self.committed.advance(high_watermark);
+        let awaits = match acks {
+            Acks::Leader if self.own_offset(&log) < end_offset => Awaits::Flush,
+            Acks::All if high_watermark < end_offset => Awaits::Commit,
+            _ => Awaits::Nothing,
+        };
         Ok(Appended {
             base_offset: appended.base_offset,
             end_offset,
             log_append_time_ms: appended.log_append_time_ms,
             log_start_offset: appended.log_start_offset,
-            is_committed: acks == Acks::None || log.high_watermark() >= end_offset,
+            leader_epoch: leadership.leader_epoch,
+            awaits,
         })
     }
 
@@ -161,7 +189,7 @@ impl Partition {
     }
 
     /// Says once that the disk takes no appends, however many are tried, until it takes one again.
-    fn note_outcome<T>(&self, outcome: &Result<T, klamm_log::AppendError>) {
+    pub(super) fn note_outcome<T>(&self, outcome: &Result<T, klamm_log::AppendError>) {
         let refusal = match outcome {
             Ok(_) => None,
             Err(klamm_log::AppendError::Storage(error)) => Some(error),
@@ -186,28 +214,60 @@ impl Partition {
         }
     }
 
-    /// Waits until what was appended is committed.
+    /// Waits until what was appended is settled.
     ///
     /// # Errors
-    /// `REQUEST_TIMED_OUT` at the deadline, `NOT_LEADER_OR_FOLLOWER` when the leader changed, `KAFKA_STORAGE_ERROR` when the flush
-    /// failed. The records may be there all the same.
-    pub(crate) async fn committed(&self, appended: &Appended, deadline: Instant) -> Result<(), ErrorCode> {
-        timeout_at(deadline, self.reached(appended)).await.unwrap_or(Err(ErrorCode::REQUEST_TIMED_OUT))
+    /// `REQUEST_TIMED_OUT` at the deadline, `NOT_LEADER_OR_FOLLOWER` when the leader changed, `NOT_ENOUGH_REPLICAS_AFTER_APPEND` when fewer
+    /// replicas than wanted have it, `KAFKA_STORAGE_ERROR` when the flush failed. The records may be there all the same.
+    pub(crate) async fn settled(&self, appended: &Appended, deadline: Instant) -> Result<(), ErrorCode> {
+        let settling = async {
+            match appended.awaits {
+                Awaits::Nothing => Ok(()),
+                Awaits::Flush => self.flushed(appended).await,
+                Awaits::Commit => self.committed(appended).await,
+            }
+        };
+        timeout_at(deadline, settling).await.unwrap_or(Err(ErrorCode::REQUEST_TIMED_OUT))
     }
 
-    /// The same without a deadline.
-    pub(crate) async fn reached(&self, appended: &Appended) -> Result<(), ErrorCode> {
+    /// Waits until what was appended is committed, without a deadline.
+    ///
+    /// # Errors
+    /// As [`Partition::settled`].
+    pub(crate) async fn committed(&self, appended: &Appended) -> Result<(), ErrorCode> {
         let woken = Arc::new(Notify::new());
         loop {
             let _place = self.committed.register(appended.end_offset, &woken);
-            if self.high_watermark() >= appended.end_offset {
-                return Ok(());
+            let is_reached = self.high_watermark() >= appended.end_offset;
+            // Looked at after the high watermark: what another leader committed at this offset is something else.
+            let leadership = self.leadership();
+            if !leadership.lasts_since(appended.leader_epoch) {
+                return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            }
+            if is_reached {
+                return self.check_isr_after_append(&leadership);
             }
             if self.log.load().is_failed() {
                 return Err(ErrorCode::KAFKA_STORAGE_ERROR);
             }
-            if !self.leadership().is_here {
+            woken.notified().await;
+        }
+    }
+
+    async fn flushed(&self, appended: &Appended) -> Result<(), ErrorCode> {
+        let woken = Arc::new(Notify::new());
+        loop {
+            let _place = self.flushed.register(appended.end_offset, &woken);
+            let log = self.log.load_full();
+            let is_reached = self.own_offset(&log) >= appended.end_offset;
+            if !self.leadership().lasts_since(appended.leader_epoch) {
                 return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+            }
+            if is_reached {
+                return Ok(());
+            }
+            if log.is_failed() {
+                return Err(ErrorCode::KAFKA_STORAGE_ERROR);
             }
             woken.notified().await;
         }

@@ -7,7 +7,7 @@ use klamm_log::{ReadError, ReadHint, Slice};
 use klamm_net::FileSlice;
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::fetch_response::{AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch};
-use klamm_replica::{PartitionAnswer, Wanted};
+use klamm_replica::{FollowerFetch, IsrProposal, PartitionAnswer, Wanted};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -29,6 +29,25 @@ impl Isolation {
     }
 }
 
+/// Who fetches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A client.
+    Consumer {
+        /// Which records it sees.
+        isolation: Isolation,
+        /// Whether it knows that a follower may answer it (KIP-392).
+        from_follower: bool,
+    },
+    /// A broker that follows.
+    Follower {
+        /// Its id.
+        replica_id: i32,
+        /// Its incarnation, −1 where it does not say.
+        broker_epoch: i64,
+    },
+}
+
 /// What a partition answers to a fetch.
 pub(crate) struct FetchedPartition {
     pub(crate) error_code: ErrorCode,
@@ -38,6 +57,8 @@ pub(crate) struct FetchedPartition {
     pub(crate) aborted_transactions: Option<Vec<AbortedTransaction>>,
     pub(crate) current_leader: Option<LeaderIdAndEpoch>,
     pub(crate) diverging_epoch: Option<EpochEndOffset>,
+    /// The replica that a consumer had better ask (KIP-392).
+    pub(crate) preferred_read_replica: Option<i32>,
     pub(crate) slice: Option<FileSlice>,
     /// Where the slice counts when it is sent.
     pub(crate) traffic: Option<Arc<Traffic>>,
@@ -53,6 +74,7 @@ impl FetchedPartition {
             aborted_transactions: None,
             current_leader: None,
             diverging_epoch: None,
+            preferred_read_replica: None,
             slice: None,
             traffic: None,
         }
@@ -64,7 +86,12 @@ impl FetchedPartition {
 
     /// True when the answer must not wait for more bytes.
     pub(crate) fn is_urgent(&self) -> bool {
-        self.error_code.is_error() || self.diverging_epoch.is_some()
+        self.error_code.is_error() || self.diverging_epoch.is_some() || self.preferred_read_replica.is_some()
+    }
+
+    /// An answer that sends a consumer elsewhere.
+    pub(crate) fn preferring(self, replica_id: i32) -> Self {
+        Self { preferred_read_replica: Some(replica_id), slice: None, traffic: None, ..self }
     }
 
     /// What a fetch session remembers of it.
@@ -73,7 +100,7 @@ impl FetchedPartition {
             high_watermark: self.high_watermark,
             log_start_offset: self.log_start_offset,
             has_records: self.slice.is_some(),
-            must_send: self.diverging_epoch.is_some(),
+            must_send: self.diverging_epoch.is_some() || self.preferred_read_replica.is_some(),
             is_error: self.error_code.is_error(),
         }
     }
@@ -111,15 +138,15 @@ impl ReadHints {
 }
 
 impl Partition {
-    /// Serves a consumer: at most `bytes_max` bytes, but with `min_one_batch` a whole batch if there is one.
+    /// Serves a fetch: at most `bytes_max` bytes, but with `min_one_batch` a whole batch if there is one.
     pub(crate) fn fetch(
         &self,
         wanted: &Wanted,
         bytes_max: usize,
         min_one_batch: bool,
-        isolation: Isolation,
+        reader: Reader,
     ) -> FetchedPartition {
-        if let Err(error_code) = self.check_leader(wanted.current_leader_epoch) {
+        if let Err(error_code) = self.check_reader(wanted.current_leader_epoch, reader) {
             let leadership = self.leadership();
             let (leader_id, leader_epoch) = (leadership.leader_id, leadership.leader_epoch);
             let current_leader = Some(LeaderIdAndEpoch { leader_id, leader_epoch });
@@ -143,20 +170,21 @@ impl Partition {
         if fetched.diverging_epoch.is_some() {
             return fetched;
         }
-        let end_offset = match isolation {
-            Isolation::ReadUncommitted => fetched.high_watermark,
-            Isolation::ReadCommitted => fetched.last_stable_offset,
+        let end_offset = match reader {
+            Reader::Consumer { isolation: Isolation::ReadUncommitted, .. } => fetched.high_watermark,
+            Reader::Consumer { isolation: Isolation::ReadCommitted, .. } => fetched.last_stable_offset,
+            Reader::Follower { .. } => i64::MAX,
         };
         let hint = self.hints.get(wanted.fetch_offset);
         match log.read(wanted.fetch_offset, end_offset, bytes_max, min_one_batch, hint) {
-            Ok(slice) => self.take_slice(slice, wanted.fetch_offset, isolation, &mut fetched),
+            Ok(slice) => self.take_slice(slice, wanted.fetch_offset, reader, &mut fetched),
             Err(error) => fetched.error_code = self.read_error(wanted.fetch_offset, &error),
         }
         fetched
     }
 
-    fn take_slice(&self, slice: Slice, offset: i64, isolation: Isolation, fetched: &mut FetchedPartition) {
-        if isolation == Isolation::ReadCommitted {
+    fn take_slice(&self, slice: Slice, offset: i64, reader: Reader, fetched: &mut FetchedPartition) {
+        if matches!(reader, Reader::Consumer { isolation: Isolation::ReadCommitted, .. }) {
             match self.log.load().aborted_transactions_in(offset, &slice) {
                 Ok(aborted) => {
                     fetched.aborted_transactions = Some(aborted.iter().map(aborted_transaction).collect())
@@ -174,7 +202,8 @@ impl Partition {
             position: data.position,
             length: data.length,
         });
-        fetched.traffic = fetched.slice.is_some().then(|| self.traffic.clone());
+        let counts = fetched.slice.is_some() && matches!(reader, Reader::Consumer { .. });
+        fetched.traffic = counts.then(|| self.traffic.clone());
     }
 
     fn read_error(&self, offset: i64, error: &ReadError) -> ErrorCode {
@@ -209,9 +238,52 @@ impl Partition {
         Ok(is_diverging.then_some(EpochEndOffset { epoch: found, end_offset }))
     }
 
-    /// Has `notify` notified when there is something for a consumer at `offset`.
-    pub(crate) fn wake_beyond(&self, offset: i64, notify: &Arc<Notify>) -> Waiting {
-        self.committed.register(offset + 1, notify)
+    /// Notes what a follower's fetch says of its log, and lets the answer tell what is committed by it. Returns what is to be proposed
+    /// to the controller.
+    pub(crate) fn count_follower(
+        &self,
+        (replica_id, broker_epoch): (i32, i64),
+        wanted: &Wanted,
+        fetched: &mut FetchedPartition,
+    ) -> Option<IsrProposal> {
+        if fetched.is_urgent() {
+            return None;
+        }
+        let fetch = FollowerFetch {
+            replica_id,
+            broker_epoch,
+            fetch_offset: wanted.fetch_offset,
+            log_start_offset: wanted.log_start_offset,
+        };
+        match self.follower_fetched(wanted.current_leader_epoch, fetch) {
+            Ok(proposal) => {
+                fetched.high_watermark = self.high_watermark();
+                proposal
+            }
+            Err(error_code) => {
+                *fetched = FetchedPartition::failed(error_code);
+                None
+            }
+        }
+    }
+
+    fn check_reader(&self, leader_epoch: i32, reader: Reader) -> Result<(), ErrorCode> {
+        match reader {
+            Reader::Consumer { from_follower: true, .. } => self.check_replica(leader_epoch),
+            Reader::Consumer { .. } => self.check_leader(leader_epoch),
+            Reader::Follower { replica_id, .. } => {
+                self.check_leader(leader_epoch)?;
+                self.check_follower(replica_id, leader_epoch)
+            }
+        }
+    }
+
+    /// Has `notify` notified when there is something for a reader at `offset`.
+    pub(crate) fn wake_beyond(&self, offset: i64, reader: Reader, notify: &Arc<Notify>) -> Waiting {
+        match reader {
+            Reader::Consumer { .. } => self.committed.register(offset + 1, notify),
+            Reader::Follower { .. } => self.ended.register(offset + 1, notify),
+        }
     }
 }
 

@@ -68,7 +68,7 @@ impl Partition {
             if let Err(error) = self.flush() {
                 tracing::error!("{}-{} cannot be flushed: {error}", self.topic, self.index);
                 self.log_dirs.note_error(&error);
-                self.committed.wake_all();
+                self.wake_all();
             }
             if self.flushes.end() {
                 return;
@@ -79,8 +79,11 @@ impl Partition {
     fn flush(&self) -> Result<(), klamm_log::StorageError> {
         let log = self.log.load_full();
         log.flush(log.log_end_offset())?;
-        if self.leadership().is_here {
-            self.commit_up_to(log.recovery_point());
+        self.flushed.advance(log.recovery_point());
+        if let Some((_, high_watermark)) = log.advance_if_alone(log.recovery_point()) {
+            self.committed.advance(high_watermark);
+        } else {
+            self.note_own_append();
         }
         Ok(())
     }

@@ -91,6 +91,22 @@ impl HostedTopics {
         self.by_id.insert(id, topic);
     }
 
+    /// Removes a partition and returns it. Its topic goes with the last one.
+    pub(crate) fn remove_partition(&mut self, id: Uuid, index: i32) -> Option<Arc<Partition>> {
+        let mut topic = HostedTopic::clone(self.by_id(id)?);
+        let partition = topic.partitions.get_mut(usize::try_from(index).ok()?)?.take()?;
+        if topic.partitions().next().is_none() {
+            self.remove(id);
+            return Some(partition);
+        }
+        let topic = Arc::new(topic);
+        if self.by_name(&topic.name).is_some_and(|named| named.id == id) {
+            self.by_name.insert(topic.name.clone(), topic.clone());
+        }
+        self.by_id.insert(id, topic);
+        Some(partition)
+    }
+
     /// Removes a topic and returns its partitions.
     pub(crate) fn remove(&mut self, id: Uuid) -> Vec<Arc<Partition>> {
         let Some(topic) = self.by_id.remove(&id) else { return Vec::new() };

@@ -1,15 +1,20 @@
 //! A partition on this broker: its log, who leads it, and those who wait for it.
 //!
-//! A replica of one: what is appended is committed at once, or, where `flush.messages` says so, once it is on the device.
+//! What the only replica appends is committed at once, or, where `flush.messages` says so, once it is on the device. Where there are
+//! followers, the leader machine of `klamm-replica` says what is.
 //!
 //! Invariants:
 //! - The high watermark is raised before those who wait for it are woken, so whoever wakes sees it.
-//! - Where an append is to be flushed before it is answered, the high watermark passes it only after the flush.
+//! - Where an append is to be flushed before it is answered, the leader's copy counts only after the flush, and a follower fetches on
+//!   only after it.
+//! - Nobody appends for a leader's epoch that is over: the log itself refuses it.
 
 mod append;
 mod fetch;
 mod flush;
+mod following;
 mod hosted;
+mod leadership;
 mod offset_waiters;
 mod settings;
 
@@ -25,11 +30,14 @@ use klamm_log::{FileHandle, Log, LogDirs, ReadError};
 use klamm_net::FileSource;
 use klamm_protocol::{ErrorCode, Uuid};
 use klamm_records::ProduceRules;
+use klamm_replica::Leader;
 use parking_lot::Mutex;
 
 pub(crate) use append::{Acks, AppendError, Appended};
-pub(crate) use fetch::{FetchedPartition, Isolation};
+pub(crate) use fetch::{FetchedPartition, Isolation, Reader};
+pub(crate) use following::{FetchedRecords, FollowError};
 pub(crate) use hosted::{HostedTopic, HostedTopics};
+pub(crate) use leadership::Leadership;
 pub(crate) use offset_waiters::Waiting;
 pub(crate) use settings::PartitionSettings;
 
@@ -46,7 +54,14 @@ pub(crate) struct Partition {
     log: ArcSwap<Log>,
     settings: ArcSwap<PartitionSettings>,
     leadership: ArcSwap<Leadership>,
+    /// Where this broker leads. Held by whoever changes `leadership`, or does something as a follower.
+    leader: Mutex<Option<Leader>>,
+    /// Those who wait for the high watermark.
     committed: Arc<OffsetWaiters>,
+    /// Those who wait for the log end: followers.
+    ended: Arc<OffsetWaiters>,
+    /// Those who wait for a flush.
+    flushed: Arc<OffsetWaiters>,
     flushes: Flushes,
     unflushed_since_ms: AtomicI64,
     hints: fetch::ReadHints,
@@ -60,17 +75,6 @@ pub(crate) struct Partition {
     /// Told of what the disk refuses.
     log_dirs: Arc<LogDirs>,
     environment: Environment,
-}
-
-/// Who leads a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Leadership {
-    /// True when this broker does.
-    pub(crate) is_here: bool,
-    /// The leader's broker id, −1 for none.
-    pub(crate) leader_id: i32,
-    /// The leader's epoch.
-    pub(crate) leader_epoch: i32,
 }
 
 /// What a log could not give.
@@ -97,15 +101,17 @@ impl Partition {
         environment: Environment,
     ) -> Self {
         log.set_config(settings.log.clone());
-        let leadership = Leadership { is_here: false, leader_id: -1, leader_epoch: -1 };
         Self {
             topic,
             topic_id,
             index,
             log: ArcSwap::new(log),
             settings: ArcSwap::new(settings),
-            leadership: ArcSwap::from_pointee(leadership),
+            leadership: ArcSwap::from_pointee(Leadership::NONE),
+            leader: Mutex::default(),
             committed: Arc::default(),
+            ended: Arc::default(),
+            flushed: Arc::default(),
             flushes: Flushes::default(),
             unflushed_since_ms: AtomicI64::new(flush::NEVER),
             hints: fetch::ReadHints::default(),
@@ -157,41 +163,13 @@ impl Partition {
         ProduceRules { now_ms, ..self.settings.load().produce }
     }
 
-    pub(crate) fn leadership(&self) -> Leadership {
-        **self.leadership.load()
-    }
-
-    /// Follows a change of the leader in the metadata. True when this broker leads it now and did not before.
-    pub(crate) fn set_leadership(self: &Arc<Self>, new: Leadership) -> bool {
-        let old = self.leadership.swap(Arc::new(new));
-        if new.is_here && old.leader_epoch != new.leader_epoch {
-            let log = self.log.load();
-            log.assign_epoch(new.leader_epoch);
-            // The only replica has committed what it has; where records are to be flushed before they count, once they are.
-            if log.unflushed_records() < log.config().flush_messages {
-                log.advance_high_watermark(log.log_end_offset());
-            } else {
-                log.advance_high_watermark(log.recovery_point());
-                self.start_flush();
-            }
-        }
-        if *old != new {
-            self.committed.wake_all();
-        }
-        new.is_here && !old.is_here
-    }
-
-    /// Nobody gets anything from this partition any more: wakes those who wait, so that they notice.
-    pub(crate) fn retire(&self) {
-        let gone = Leadership { is_here: false, ..self.leadership() };
-        self.leadership.store(Arc::new(gone));
-        self.committed.wake_all();
-    }
-
     /// Puts another log in the place of the present one: a replica that moved to another directory.
     pub(crate) fn replace_log(&self, log: Arc<Log>) {
         let _configuring = self.configuring.lock();
+        let _leader = self.leader.lock();
+        let leadership = self.leadership();
         log.set_config(self.settings.load().log.clone());
+        log.begin_epoch(leadership.leader_epoch, leadership.is_alone);
         self.log.store(log);
         self.hints.clear();
     }
@@ -210,12 +188,20 @@ impl Partition {
     /// `NOT_LEADER_OR_FOLLOWER`, `FENCED_LEADER_EPOCH` or `UNKNOWN_LEADER_EPOCH`.
     pub(crate) fn check_leader(&self, known_epoch: i32) -> Result<(), ErrorCode> {
         let leadership = self.leadership();
-        match known_epoch {
-            epoch if epoch >= 0 && epoch < leadership.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
-            epoch if epoch > leadership.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
-            _ if !leadership.is_here => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
-            _ => Ok(()),
-        }
+        check_epoch(&leadership, known_epoch)?;
+        if leadership.is_here { Ok(()) } else { Err(ErrorCode::NOT_LEADER_OR_FOLLOWER) }
+    }
+
+    /// The same for one who is content with a follower (KIP-392).
+    ///
+    /// # Errors
+    /// `FENCED_LEADER_EPOCH` or `UNKNOWN_LEADER_EPOCH`.
+    pub(crate) fn check_replica(&self, known_epoch: i32) -> Result<(), ErrorCode> {
+        check_epoch(&self.leadership(), known_epoch)
+    }
+
+    fn wake_all(&self) {
+        [&self.committed, &self.ended, &self.flushed].into_iter().for_each(|waiters| waiters.wake_all());
     }
 
     /// The log's bytes from the batch that holds `offset` on, up to the log end: at least one batch, if there is one.
@@ -234,6 +220,14 @@ impl Partition {
             }
             failure.into()
         })
+    }
+}
+
+fn check_epoch(leadership: &Leadership, known_epoch: i32) -> Result<(), ErrorCode> {
+    match known_epoch {
+        epoch if epoch >= 0 && epoch < leadership.leader_epoch => Err(ErrorCode::FENCED_LEADER_EPOCH),
+        epoch if epoch > leadership.leader_epoch => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
+        _ => Ok(()),
     }
 }
 

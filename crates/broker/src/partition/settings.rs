@@ -13,6 +13,8 @@ pub(crate) struct PartitionSettings {
     pub(crate) log: Arc<LogConfig>,
     /// What a produced batch must satisfy; the time and what the request allows are filled in for each.
     pub(crate) produce: ProduceRules,
+    /// How long a follower may lack something before it is out of sync.
+    pub(crate) replica_lag_time_max_ms: i64,
 }
 
 impl PartitionSettings {
@@ -20,6 +22,7 @@ impl PartitionSettings {
         Self {
             log: Arc::new(log_config(&topic, broker)),
             produce: produce_rules(&topic),
+            replica_lag_time_max_ms: broker.replica_lag_time_max_ms,
             topic: Arc::new(topic),
         }
     }

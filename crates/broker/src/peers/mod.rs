@@ -13,5 +13,6 @@ mod pool;
 mod tests;
 mod versions;
 
+pub(crate) use connection::PeerConnection;
 pub(crate) use error::PeerError;
 pub(crate) use pool::Peers;

@@ -5,23 +5,23 @@ use crate::setting::settings;
 settings! { pub(super) REPLICATION:
     int "controller.socket.timeout.ms" = "30000", any, read_only, done:
         "Socket timeout for connections to the controller.";
-    long "replica.lag.time.max.ms" = "30000", any, read_only, later:
+    long "replica.lag.time.max.ms" = "30000", any, read_only, done:
         "A follower that has not caught up for this long leaves the in-sync replicas.";
-    int "replica.socket.timeout.ms" = "30000", any, read_only, later:
+    int "replica.socket.timeout.ms" = "30000", any, read_only, done:
         "Socket timeout of a follower's fetches.";
     int "replica.socket.receive.buffer.bytes" = "65536", any, read_only, later:
         "Receive buffer of a follower's connection.";
-    int "replica.fetch.max.bytes" = "1048576", at_least(0), read_only, later:
+    int "replica.fetch.max.bytes" = "1048576", at_least(0), read_only, done:
         "Most bytes of a partition in one fetch of a follower; one batch is sent even when it is larger.";
-    int "replica.fetch.wait.max.ms" = "500", any, read_only, later:
+    int "replica.fetch.wait.max.ms" = "500", any, read_only, done:
         "Longest wait of a follower's fetch; less than `replica.lag.time.max.ms`.";
-    int "replica.fetch.backoff.ms" = "1000", at_least(0), read_only, later:
+    int "replica.fetch.backoff.ms" = "1000", at_least(0), read_only, done:
         "A follower's wait after a fetch that failed.";
-    int "replica.fetch.min.bytes" = "1", any, read_only, later:
+    int "replica.fetch.min.bytes" = "1", any, read_only, done:
         "A follower's fetch waits for this many bytes.";
-    int "replica.fetch.response.max.bytes" = "10485760", at_least(0), read_only, later:
+    int "replica.fetch.response.max.bytes" = "10485760", at_least(0), read_only, done:
         "Most bytes in one fetch answer to a follower; one batch is sent even when it is larger.";
-    int "num.replica.fetchers" = "1", at_least(1), cluster_wide, later:
+    int "num.replica.fetchers" = "1", at_least(1), cluster_wide, done:
         "Connections over which a follower fetches from one leader.";
     long "replica.high.watermark.checkpoint.interval.ms" = "5000", any, read_only, done:
         "How often high watermarks are written.";
@@ -43,7 +43,7 @@ settings! { pub(super) REPLICATION:
         "Security protocol between brokers; `inter.broker.listener.name` takes its place.";
     string "inter.broker.listener.name" = null, any, read_only, done:
         "Listener that brokers use between themselves.";
-    string "replica.selector.class" = null, any, read_only, later:
+    string "replica.selector.class" = null, any, read_only, done:
         "Class that picks the replica a consumer reads from.";
     boolean "follower.fetch.last.tiered.offset.enable" = "false", any, cluster_wide, later:
         "A new follower starts at the end of what is in tiered storage.";

@@ -1,0 +1,162 @@
+//! A replica that follows: it copies the leader's log, and cuts its own where the two part.
+//!
+//! Everything here is done for a leader's epoch, and only while the partition is in it.
+
+use std::sync::Arc;
+
+use klamm_log::{FlushDue, StorageError};
+use klamm_protocol::ErrorCode;
+use klamm_replica::follower::{OutOfRange, out_of_range, truncation};
+use klamm_replica::{EpochEnd, Position};
+
+use super::{Leadership, Partition};
+
+/// What a leader answered about a partition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FetchedRecords<'a> {
+    /// The records, as many as the leader chose.
+    pub(crate) records: &'a [u8],
+    /// The leader's high watermark.
+    pub(crate) high_watermark: i64,
+    /// Where the leader's log starts.
+    pub(crate) log_start_offset: i64,
+}
+
+/// Why a follower does not go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FollowError {
+    /// The partition is in another epoch, is led here, or stands elsewhere than when the leader was asked.
+    #[error("the replica has moved on meanwhile")]
+    Outdated,
+    /// The log does not take the records.
+    #[error(transparent)]
+    Append(#[from] klamm_log::AppendError),
+    /// The log cannot be cut.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Partition {
+    /// Where this replica fetches on, while somebody else leads.
+    pub(crate) fn position(&self) -> Option<Position> {
+        let leadership = self.leadership();
+        let log = self.log.load();
+        (!leadership.is_here).then(|| Position {
+            leader_epoch: leadership.leader_epoch,
+            fetch_offset: log.log_end_offset(),
+            last_fetched_epoch: log.latest_epoch().unwrap_or(-1),
+            log_start_offset: log.log_start_offset(),
+        })
+    }
+
+    /// Takes what the leader answered to a fetch at `asked`. True when the log has to be flushed before this replica fetches on: a
+    /// fetch tells the leader that what is before it is here for good.
+    pub(crate) fn take_fetched(
+        self: &Arc<Self>,
+        asked: Position,
+        fetched: FetchedRecords<'_>,
+    ) -> Result<bool, FollowError> {
+        let _leader = self.leader.lock();
+        let leadership = self.check_following(asked)?;
+        let log = self.log.load();
+        let mut must_flush = false;
+        if !fetched.records.is_empty() {
+            let now_ms = self.environment.clock.now_ms();
+            let appended = log.append_as_follower(fetched.records, leadership.leader_epoch, now_ms);
+            self.note_outcome(&appended);
+            match appended {
+                Ok(appended) => must_flush = matches!(appended.flush_due, FlushDue::BeforeAnswer(_)),
+                // A batch that did not fit into the answer comes whole the next time.
+                Err(klamm_log::AppendError::Empty) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.ended.advance(log.log_end_offset());
+        }
+        log.advance_high_watermark(fetched.high_watermark);
+        log.advance_log_start(fetched.log_start_offset);
+        self.committed.advance(log.high_watermark());
+        Ok(must_flush)
+    }
+
+    /// Cuts the log where the leader says that it parts from its own. Waits for the disk.
+    pub(crate) fn cut_diverging(&self, asked: Position, leader: EpochEnd) -> Result<(), FollowError> {
+        let _leader = self.leader.lock();
+        self.check_following(asked)?;
+        let log = self.log.load();
+        let own = log.end_offset_for_epoch(leader.epoch);
+        let own = own.map(|end| EpochEnd { epoch: end.epoch, end_offset: end.end_offset });
+        self.truncate_to(truncation(leader, own, log.log_end_offset()).offset)
+    }
+
+    /// Comes back into the leader's log, which goes from `leader_start` to `leader_end`. Waits for the disk.
+    pub(crate) fn come_into_range(
+        &self,
+        asked: Position,
+        leader_start: i64,
+        leader_end: i64,
+    ) -> Result<(), FollowError> {
+        let _leader = self.leader.lock();
+        self.check_following(asked)?;
+        let log = self.log.load();
+        match out_of_range(log.log_end_offset(), leader_start, leader_end) {
+            OutOfRange::GoOn => Ok(()),
+            OutOfRange::Truncate { offset } => self.truncate_to(offset),
+            OutOfRange::StartOver { offset } => {
+                let (topic, index) = (&self.topic, self.index);
+                tracing::warn!("{topic}-{index} starts over at {offset}: the leader has nothing before that");
+                let now_ms = self.environment.clock.now_ms();
+                self.hints.clear();
+                Ok(log.truncate_fully_and_start_at(offset, offset, now_ms)?)
+            }
+        }
+    }
+
+    /// Puts everything in the log on the device. Waits for the disk.
+    pub(crate) fn flush_fetched(&self) -> Result<(), StorageError> {
+        let log = self.log.load_full();
+        let flushed = log.flush(log.log_end_offset());
+        flushed.map(drop).inspect_err(|error| {
+            self.log_dirs.note_error(error);
+        })
+    }
+
+    fn truncate_to(&self, offset: i64) -> Result<(), FollowError> {
+        let log = self.log.load();
+        let (end, high_watermark) = (log.log_end_offset(), log.high_watermark());
+        let (topic, index) = (&self.topic, self.index);
+        if offset < high_watermark {
+            tracing::warn!("{topic}-{index} is cut at {offset}, below its high watermark {high_watermark}");
+        } else if offset < end {
+            tracing::info!("{topic}-{index} is cut at {offset}, where the leader's log goes on differently");
+        }
+        self.hints.clear();
+        log.truncate_to(offset, self.environment.clock.now_ms())?;
+        Ok(())
+    }
+
+    /// Called with the machine locked: nobody takes the lead meanwhile.
+    fn check_following(&self, asked: Position) -> Result<Leadership, FollowError> {
+        let leadership = self.leadership();
+        let is_same = self.position() == Some(asked);
+        if is_same { Ok(leadership) } else { Err(FollowError::Outdated) }
+    }
+}
+
+impl FollowError {
+    /// Whether the disk is at fault.
+    pub(crate) fn storage(&self) -> Option<&StorageError> {
+        match self {
+            Self::Storage(error) | Self::Append(klamm_log::AppendError::Storage(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The same as one of Kafka's errors.
+    pub(crate) fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::Outdated => ErrorCode::FENCED_LEADER_EPOCH,
+            Self::Append(klamm_log::AppendError::Corrupt(_)) => ErrorCode::CORRUPT_MESSAGE,
+            _ => ErrorCode::KAFKA_STORAGE_ERROR,
+        }
+    }
+}
