@@ -30,6 +30,16 @@ fn main() {
         let recompress = ProduceRules { codec: Some(target.into()), ..rules() };
         measure(&format!("none to {target}, 256 KiB of 1 KB records"), &large, &recompress);
     }
+    for (source, target) in [
+        (Compression::Lz4, Compression::Snappy),
+        (Compression::Snappy, Compression::Lz4),
+        (Compression::Lz4, Compression::Zstd),
+        (Compression::Lz4, Compression::Gzip),
+    ] {
+        let recompress = ProduceRules { codec: Some(target.into()), ..rules() };
+        let batch = words(source, 64 * 1024);
+        measure(&format!("{source} to {target}, 64 KiB of text"), &batch, &recompress);
+    }
     time("CRC alone, 256 KiB", large.len(), || BatchHeader::parse(&large).unwrap().compute_crc(&large[61..]));
     let header = BatchHeader::parse(&large).unwrap();
     time("iteration alone, 256 KiB of 1 KB records", large.len(), || {
@@ -67,6 +77,27 @@ fn batch_of(codec: Compression, value_size: usize, size_max: usize) -> Vec<u8> {
         }
         builder.append(&record);
     }
+}
+
+/// Records of 1 KiB of words, as compressible as log lines, `size` bytes of them uncompressed.
+fn words(codec: Compression, size: usize) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(0).codec(codec);
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize
+    };
+    let vocabulary: Vec<[u8; 8]> = (0..1024).map(|_| [0; 8].map(|_| b'a' + (next() % 26) as u8)).collect();
+    for _ in 0..size / 1024 {
+        let mut value = Vec::with_capacity(1024 + 8);
+        while value.len() < 1024 {
+            value.extend_from_slice(&vocabulary[next() % vocabulary.len()][..3 + next() % 5]);
+            value.push(b' ');
+        }
+        value.truncate(1024);
+        builder.append(&NewRecord { timestamp: NOW_MS, value: Some(&value), ..NewRecord::default() });
+    }
+    builder.build()
 }
 
 fn measure(name: &str, batch: &[u8], rules: &ProduceRules) {

@@ -201,6 +201,28 @@ impl BatchBuilder {
         if let Some(last_offset) = self.last_offset {
             self.header.last_offset_delta = (last_offset - self.header.base_offset) as i32;
         }
+        self.seal()
+    }
+
+    /// The batch of the records of another one, whose uncompressed `body` is taken as it is: their offsets have no gaps,
+    /// and their timestamps are relative to that of the first.
+    pub(crate) fn finish_encoded(
+        mut self,
+        body: &[u8],
+        source: &BatchHeader,
+        max_timestamp: i64,
+    ) -> AcceptedBatch<'static> {
+        debug_assert!(self.is_empty(), "the records of one batch");
+        self.header.base_timestamp = source.base_timestamp;
+        self.header.max_timestamp = max_timestamp;
+        self.header.last_offset_delta = source.count - 1;
+        self.header.count = source.count;
+        self.codec.compress(body, &mut self.buffer);
+        self.seal()
+    }
+
+    /// Fills in what follows from the rest.
+    fn seal(mut self) -> AcceptedBatch<'static> {
         self.header.max_timestamp = self.append_time.unwrap_or(self.header.max_timestamp);
         self.header.length = (self.buffer.len() - BatchHeader::LOG_OVERHEAD) as i32;
         self.header.crc = self.header.compute_crc(&self.buffer[BatchHeader::SIZE..]);

@@ -4,6 +4,8 @@
 //! then it is rebuilt. Every record is looked at, as Kafka does, but none is kept: those of compressed batches
 //! are decompressed in passing.
 
+mod rebuild;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -11,8 +13,8 @@ use thiserror::Error;
 
 use crate::stream::{Scan, Summary, compression};
 use crate::{
-    AcceptedBatch, Batch, BatchBuilder, BatchError, BatchHeader, Codec, Compression, DecompressLimits,
-    NO_TIMESTAMP, RecordError, RecordIter, TimestampType, batches,
+    AcceptedBatch, Batch, BatchError, BatchHeader, Codec, Compression, DecompressLimits, NO_TIMESTAMP,
+    RecordError, RecordIter, TimestampType, batches,
 };
 
 /// What a topic and a request demand of a batch.
@@ -127,11 +129,14 @@ pub fn validate_produce<'a>(
 ) -> Result<AcceptedBatch<'a>, ProduceError> {
     let batch = only_batch(bytes)?;
     check_header(&batch, rules)?;
-    let checked = check_records(&batch, rules)?;
     let source = compression(batch.header()).map_err(ProduceError::Records)?;
     let target = rules.codec.unwrap_or(Codec::new(source));
-    if target.compression() != source || !checked.consecutive {
-        return rebuild(&batch, target, rules);
+    if target.compression() != source {
+        return rebuild::recompress(&batch, target, rules);
+    }
+    let checked = check_records(&batch, rules)?;
+    if !checked.consecutive {
+        return rebuild::rewrite(&batch, target, rules);
     }
     let mut accepted = AcceptedBatch::new(*batch.header(), Cow::Borrowed(batch.bytes()));
     let max_timestamp = match rules.timestamp_type {
@@ -192,7 +197,7 @@ fn check_size(header: &BatchHeader, rules: &ProduceRules) -> Result<(), ProduceE
 fn check_records(batch: &Batch<'_>, rules: &ProduceRules) -> Result<RecordChecks, ProduceError> {
     let mut checks = RecordChecks::new(batch.header(), rules);
     checks.walk(batch, rules).map_err(ProduceError::Records)?;
-    if checks.refused.is_empty() { Ok(checks) } else { Err(ProduceError::Refused(checks.refused)) }
+    checks.verdict()
 }
 
 /// What is learnt from looking at the records of a batch.
@@ -256,6 +261,11 @@ impl RecordChecks {
         Ok(())
     }
 
+    /// Itself, unless a record is refused.
+    fn verdict(self) -> Result<Self, ProduceError> {
+        if self.refused.is_empty() { Ok(self) } else { Err(ProduceError::Refused(self.refused)) }
+    }
+
     #[inline]
     fn see(&mut self, record: &Summary) {
         if let Some(reason) = self.refusal(record) {
@@ -292,40 +302,4 @@ impl RecordChecks {
             }
         }
     }
-}
-
-fn rebuild(
-    batch: &Batch<'_>,
-    target: Codec,
-    rules: &ProduceRules,
-) -> Result<AcceptedBatch<'static>, ProduceError> {
-    let header = batch.header();
-    let mut builder = BatchBuilder::new(0)
-        .codec(target)
-        .producer(header.producer_id, header.producer_epoch, header.base_sequence)
-        .transactional(header.attributes.is_transactional());
-    if rules.timestamp_type == TimestampType::LogAppendTime {
-        builder = builder.log_append_time(rules.now_ms);
-    }
-    let mut records = batch.records(rules.limits).map_err(ProduceError::Records)?;
-    while let Some(record) = records.next_record().map_err(ProduceError::Records)? {
-        builder.renumber(&record);
-        check_growth(builder.size(), target, rules)?;
-    }
-    let rebuilt = builder.finish();
-    check_size(rebuilt.header(), rules)?;
-    Ok(rebuilt)
-}
-
-/// Gives up on a batch that no codec could bring below the maximum, before it takes more memory.
-fn check_growth(size: usize, target: Codec, rules: &ProduceRules) -> Result<(), ProduceError> {
-    let ratio_max = match target.compression() {
-        Compression::None => 1,
-        Compression::Snappy => 22,
-        Compression::Lz4 => 256,
-        Compression::Gzip => 1033,
-        Compression::Zstd => return Ok(()),
-    };
-    let max = rules.max_message_bytes;
-    if size / ratio_max > max { Err(ProduceError::TooLarge { size: size / ratio_max, max }) } else { Ok(()) }
 }

@@ -1,6 +1,8 @@
 //! Records of a batch of any codec, decompressed piece by piece.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::mem;
 
 use crate::codec::Inflater;
 use crate::legacy::WrappedSet;
@@ -97,6 +99,14 @@ impl Summary {
     }
 }
 
+thread_local! {
+    /// The buffer of the thread's last scan, for the next one.
+    static IDLE_BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// A buffer that grew beyond this is not kept.
+const IDLE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
 /// Walks the records of a compressed batch.
 pub(crate) struct Scan<'a> {
     stream: Stream<'a>,
@@ -114,8 +124,22 @@ impl<'a> Scan<'a> {
         if header.count < 0 {
             return Err(RecordError::Count(header.count));
         }
-        let stream = Stream::new(compression(header)?, batch.body(), limits)?;
+        let mut stream = Stream::new(compression(header)?, batch.body(), limits)?;
+        stream.buffer = IDLE_BUFFER.take();
         Ok(Self { stream, origin: Origin::of(header), count: header.count, index: 0 })
+    }
+
+    /// The same, but all that is decompressed stays in memory for [`Scan::kept`].
+    pub(crate) fn keeping(batch: &Batch<'a>, limits: DecompressLimits) -> Result<Self, RecordError> {
+        let mut scan = Self::new(batch, limits)?;
+        scan.stream.keeps = true;
+        Ok(scan)
+    }
+
+    /// The records read so far, uncompressed; the whole body once all are read.
+    pub(crate) fn kept(&self) -> &[u8] {
+        debug_assert!(self.stream.keeps, "only a scan made to keep them has them");
+        &self.stream.buffer[..self.stream.position]
     }
 
     /// The next record, whole.
@@ -225,6 +249,16 @@ impl<'a> Scan<'a> {
     }
 }
 
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        let mut buffer = mem::take(&mut self.stream.buffer);
+        if buffer.capacity() <= IDLE_BUFFER_BYTES_MAX {
+            buffer.clear();
+            IDLE_BUFFER.set(buffer);
+        }
+    }
+}
+
 /// A field read from a stream and the bytes it took.
 struct Field<T> {
     value: T,
@@ -242,6 +276,8 @@ pub(crate) struct Stream<'a> {
     position: usize,
     inflated: usize,
     finished: bool,
+    /// Whether what was read stays in the buffer.
+    keeps: bool,
 }
 
 impl<'a> Stream<'a> {
@@ -252,7 +288,8 @@ impl<'a> Stream<'a> {
     }
 
     pub(crate) fn over(inflater: Inflater<'a>, limits: DecompressLimits) -> Self {
-        Self { inflater, limits, buffer: Vec::new(), position: 0, inflated: 0, finished: false }
+        let buffer = Vec::new();
+        Self { inflater, limits, buffer, position: 0, inflated: 0, finished: false, keeps: false }
     }
 
     /// Everything, in one piece.
@@ -271,7 +308,7 @@ impl<'a> Stream<'a> {
 
     /// Decompresses the next piece. What was consumed makes room first, once that costs little.
     fn fill(&mut self) -> Result<bool, RecordError> {
-        if self.position >= self.buffer.len() / 2 {
+        if !self.keeps && self.position >= self.buffer.len() / 2 {
             self.buffer.drain(..self.position);
             self.position = 0;
         }

@@ -137,6 +137,25 @@ fn another_codec_of_the_topic_rebuilds_the_batch() {
 }
 
 #[test]
+fn another_codec_where_records_cannot_be_kept_as_they_are() {
+    for source in [Compression::None, Compression::Lz4] {
+        let mut builder = BatchBuilder::new(0).codec(source).delete_horizon_ms(NOW_MS - 70);
+        builder.append_at(3, &record(NOW_MS, None, b"x"));
+        builder.append_at(5, &record(NOW_MS + 1, None, b"y"));
+        let gaps = with_header(&builder.build(), |header| {
+            header.last_offset_delta = 1;
+            header.attributes = header.attributes.with_delete_horizon(false);
+        });
+        let rules = ProduceRules { codec: Some(Codec::new(Compression::Zstd)), ..rules() };
+        let accepted = validate_produce(&gaps, &rules).unwrap();
+        assert_eq!(accepted.header().base_timestamp, NOW_MS, "{source}");
+        let expected: Seen =
+            vec![(0, NOW_MS, None, Some(b"x".to_vec())), (1, NOW_MS + 1, None, Some(b"y".to_vec()))];
+        assert_eq!(seen(&accepted.into_bytes()), expected, "{source}");
+    }
+}
+
+#[test]
 fn offsets_with_gaps_are_made_consecutive() {
     for codec in [Compression::None, Compression::Zstd] {
         let mut builder = BatchBuilder::new(0).codec(codec);
