@@ -139,7 +139,9 @@ fn plan(context: &RequestContext<'_>, request: FetchRequest<'_>) -> Result<Fetch
         partitions,
         forgotten,
     };
-    context.broker.fetch_sessions().begin(request, context.broker.random_u32(), context.now_ms)
+    // Only a request that begins a session needs a number from the system.
+    let new_id = if request.session_epoch == 0 { context.broker.random_u32() } else { 0 };
+    context.broker.fetch_sessions().begin(request, new_id, context.now_ms)
 }
 
 /// One fetch on its way: which partitions, within which limits, for whom.

@@ -12,8 +12,9 @@ use rustix::io::ReadWriteFlags;
 
 use super::{Access, Disk, Entry, File, Lock, Metadata, Space};
 
-/// Distance between the pages that are looked at to tell whether a range is cached. The kernel reads ahead in pieces of this size.
-const CACHE_PROBE_BYTES: usize = 128 * 1024;
+/// Distance between the pages that are looked at to tell whether a range is cached. The kernel forgets what was not used for long, which is
+/// the beginning of a range or its end, much rather than a piece within.
+const CACHE_PROBE_BYTES: usize = 512 * 1024;
 
 /// The machine's file system.
 #[derive(Clone, Copy, Debug, Default)]

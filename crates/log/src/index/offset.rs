@@ -13,7 +13,7 @@ use crate::error::StorageError;
 use crate::files::SegmentFile;
 
 const ENTRY_BYTES: usize = 8;
-/// Entries that a search reads in one go at its end.
+/// Entries that a search reads in one go.
 const ENTRIES_READ_AT_ONCE: u32 = 256;
 /// The entries in the file were not counted yet.
 const UNKNOWN: u32 = u32::MAX;
@@ -64,17 +64,19 @@ impl OffsetIndex {
 
     /// The last entry at or before `offset`; the segment's beginning when there is none.
     pub(crate) fn lookup(&self, offset: i64) -> Result<OffsetPosition, StorageError> {
-        self.last_where(|entry| entry.offset <= offset)
+        let (_, found) = self.search(offset, by_offset)?;
+        Ok(found.unwrap_or(self.beginning()))
     }
 
     /// The last entry; the segment's beginning when there is none.
     pub(crate) fn last(&self) -> Result<OffsetPosition, StorageError> {
-        self.last_where(|_| true)
+        let last = self.len()?.checked_sub(1).map(|number| self.entry(number)).transpose()?;
+        Ok(last.unwrap_or(self.beginning()))
     }
 
     /// The first entry whose batch begins at or behind `position`.
     pub(crate) fn first_at_or_behind(&self, position: u64) -> Result<Option<OffsetPosition>, StorageError> {
-        let below = self.count_where(|entry| entry.position < position)?;
+        let (below, _) = self.search(position as i64 - 1, by_position)?;
         (below < self.len()?).then(|| self.entry(below)).transpose()
     }
 
@@ -95,7 +97,13 @@ impl OffsetIndex {
 
     /// Whether the entries in the file ascend, as they were written. A power loss may leave holes among the last ones.
     pub(crate) fn is_ascending(&self) -> Result<bool, StorageError> {
-        let entries = self.read_entries(0, self.len()?.min(self.written.load(Ordering::Acquire)))?;
+        if self.file.size()? == 0 {
+            return Ok(true);
+        }
+        let file = self.file.handle()?;
+        let mut entries =
+            read_offset_index(&*file, self.base_offset).map_err(|e| self.file.error("read", e))?;
+        entries.truncate(self.len()?.min(self.written.load(Ordering::Acquire)) as usize);
         Ok(entries
             .windows(2)
             .all(|pair| pair[0].offset < pair[1].offset && pair[0].position < pair[1].position))
@@ -122,7 +130,7 @@ impl OffsetIndex {
     /// Readers must not use this index at the same time.
     pub(crate) fn truncate_to(&self, offset: i64) -> Result<(), StorageError> {
         self.write()?;
-        let keep = self.count_where(|entry| entry.offset < offset)?;
+        let (keep, _) = self.search(offset - 1, by_offset)?;
         self.entries.store(keep, Ordering::Release);
         self.written.store(keep, Ordering::Release);
         if self.file.size()? > u64::from(keep) * ENTRY_BYTES as u64 {
@@ -170,45 +178,77 @@ impl OffsetIndex {
         }
     }
 
-    fn last_where(&self, is_low: impl Fn(OffsetPosition) -> bool) -> Result<OffsetPosition, StorageError> {
-        match self.count_where(is_low)? {
-            0 => Ok(OffsetPosition { offset: self.base_offset, position: 0 }),
-            count => self.entry(count - 1),
-        }
+    fn beginning(&self) -> OffsetPosition {
+        OffsetPosition { offset: self.base_offset, position: 0 }
     }
 
-    /// How many of the first entries fulfil `is_low`. Searches near the end need no read, others few.
-    fn count_where(&self, is_low: impl Fn(OffsetPosition) -> bool) -> Result<u32, StorageError> {
+    /// How many entries have a key of at most `bound`, and the last of them. Searches near the end need no read, others few.
+    fn search(&self, bound: i64, key: Key) -> Result<(u32, Option<OffsetPosition>), StorageError> {
         let len = self.len()?;
         let written = self.written.load(Ordering::Acquire).min(len);
-        if written < len && (written == 0 || is_low(self.entry(written)?)) {
-            let behind = partition_point(len - written, |n| Ok(is_low(self.entry(written + n)?)))?;
-            return Ok(written + behind);
-        }
-        let (mut low, mut high) = (0, written);
-        while high - low > ENTRIES_READ_AT_ONCE {
-            let middle = low + (high - low) / 2;
-            if is_low(self.entry(middle)?) {
-                low = middle + 1;
-            } else {
-                high = middle;
+        let mut above = None;
+        if written < len {
+            let first_waiting = key(&self.entry(written)?);
+            if first_waiting <= bound || written == 0 {
+                let is_low = |n| Ok::<_, StorageError>(key(&self.entry(written + n)?) <= bound);
+                let count = written + partition_point(len - written, is_low)?;
+                return Ok((count, count.checked_sub(1).map(|n| self.entry(n)).transpose()?));
             }
+            above = Some(first_waiting);
         }
-        let entries = self.read_entries(low, high)?;
-        Ok(low + entries.partition_point(|entry| is_low(*entry)) as u32)
+        self.search_file(written, above, bound, key)
     }
 
-    /// Entries that are in the file.
-    fn read_entries(&self, from: u32, to: u32) -> Result<Vec<OffsetPosition>, StorageError> {
-        if from == to {
-            return Ok(Vec::new());
+    /// The same among the first entries of the file, behind which one with the key `above` follows. Keys grow about evenly, so that a guess
+    /// is seldom wrong; every second step halves what is left, for where they do not.
+    fn search_file(
+        &self,
+        count: u32,
+        above: Option<i64>,
+        bound: i64,
+        key: Key,
+    ) -> Result<(u32, Option<OffsetPosition>), StorageError> {
+        let (mut low, mut high, mut found) = (0, count, None);
+        let mut below = key(&self.beginning());
+        let mut above = match above {
+            Some(above) => above,
+            None if count > ENTRIES_READ_AT_ONCE => key(&self.entry(count - 1)?),
+            None => i64::MAX,
+        };
+        let mut halves = false;
+        while low < high {
+            let part =
+                if halves { (1, 2) } else { (bound.saturating_sub(below), above.saturating_sub(below)) };
+            let guess = low + share_of(high - low, part);
+            let last_from = high.saturating_sub(ENTRIES_READ_AT_ONCE).max(low);
+            let from = guess.saturating_sub(ENTRIES_READ_AT_ONCE / 2).clamp(low, last_from);
+            let to = (from + ENTRIES_READ_AT_ONCE).min(high);
+            let entries = self.read_entries(from, to)?;
+            let lows = entries.count_up_to(bound, key);
+            if let Some(last) = lows.checked_sub(1) {
+                let entry = entries.get(last);
+                (low, below, found) = (from + lows, key(&entry), Some(entry));
+            }
+            if from + lows < to {
+                (high, above) = (from + lows, key(&entries.get(lows)));
+            }
+            halves = !halves;
         }
-        let mut bytes = vec![0; (to - from) as usize * ENTRY_BYTES];
+        Ok((low, found))
+    }
+
+    /// Entries that are in the file, no more than are read at once.
+    fn read_entries(&self, from: u32, to: u32) -> Result<Entries, StorageError> {
+        let mut entries = Entries {
+            base_offset: self.base_offset,
+            packed: [[0; ENTRY_BYTES]; ENTRIES_READ_AT_ONCE as usize],
+            count: to - from,
+        };
+        let bytes = entries.packed[..entries.count as usize].as_flattened_mut();
         let position = u64::from(from) * ENTRY_BYTES as u64;
         let file = self.file.handle()?;
-        disk::read_exact_at(&*file, &mut bytes, position).map_err(|e| self.file.error("read", e))?;
-        let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
-        Ok(entries.iter().map(|entry| unpack(self.base_offset, u64::from_be_bytes(*entry))).collect())
+        disk::read_exact_at(&*file, bytes, position).map_err(|e| self.file.error("read", e))?;
+        Ok(entries)
     }
 
     fn entry(&self, number: u32) -> Result<OffsetPosition, StorageError> {
@@ -228,6 +268,43 @@ impl OffsetIndex {
     }
 }
 
+/// What a search goes by; it ascends from entry to entry.
+type Key = fn(&OffsetPosition) -> i64;
+
+fn by_offset(entry: &OffsetPosition) -> i64 {
+    entry.offset
+}
+
+fn by_position(entry: &OffsetPosition) -> i64 {
+    entry.position as i64
+}
+
+/// Where `part` of a whole lies in a range of `len`; its end for more than the whole.
+fn share_of(len: u32, (part, whole): (i64, i64)) -> u32 {
+    let (part, whole) = (part.max(0) as u128, whole.max(1) as u128);
+    (u128::from(len) * part / whole).min(u128::from(len)) as u32
+}
+
+/// Some entries as they are in the file.
+struct Entries {
+    base_offset: i64,
+    packed: [[u8; ENTRY_BYTES]; ENTRIES_READ_AT_ONCE as usize],
+    count: u32,
+}
+
+impl Entries {
+    fn get(&self, at: u32) -> OffsetPosition {
+        unpack(self.base_offset, u64::from_be_bytes(self.packed[at as usize]))
+    }
+
+    fn count_up_to(&self, bound: i64, key: Key) -> u32 {
+        let entries = &self.packed[..self.count as usize];
+        let is_low =
+            |packed: &[u8; ENTRY_BYTES]| key(&unpack(self.base_offset, u64::from_be_bytes(*packed))) <= bound;
+        entries.partition_point(is_low) as u32
+    }
+}
+
 fn unpack(base_offset: i64, packed: u64) -> OffsetPosition {
     OffsetPosition { offset: base_offset + (packed >> 32) as i64, position: packed & 0xffff_ffff }
 }
@@ -240,4 +317,54 @@ fn io_slice(bytes: &[u8]) -> std::io::IoSlice<'_> {
 pub fn read_offset_index(file: &dyn File, base_offset: i64) -> std::io::Result<Vec<OffsetPosition>> {
     let entries = read_all_entries::<ENTRY_BYTES>(file)?;
     Ok(entries.into_iter().map(|entry| unpack(base_offset, u64::from_be_bytes(entry))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::files::{Home, OpenFiles};
+    use crate::names::FileKind;
+
+    /// An index of a segment at 100 with these relative offsets, its positions a thousand apart; and the folder it is in.
+    fn index(offsets: &[i64]) -> (OffsetIndex, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(Arc::new(RealDisk), OpenFiles::new(10), folder.path().to_owned());
+        let index = OffsetIndex::empty(SegmentFile::new(&home, 100, FileKind::OffsetIndex), 100);
+        for (number, offset) in offsets.iter().enumerate() {
+            index.append(100 + offset, number as u64 * 1000).unwrap();
+        }
+        (index, folder)
+    }
+
+    #[test]
+    fn searches_find_what_a_walk_finds_however_offsets_are_spread() {
+        let even = |n: i64| n * 3 + 1;
+        let late = |n: i64| n * n / 7 + n;
+        let gap = |n: i64| if n < 2000 { n + 1 } else { 400_000_000 + n };
+        for spread in [even, late, gap] {
+            let offsets: Vec<i64> = (1..5000).map(spread).collect();
+            let (index, _folder) = index(&offsets);
+            for written in [false, true] {
+                if written {
+                    index.write().unwrap();
+                }
+                for probe in offsets.iter().step_by(97).flat_map(|offset| offset - 1..=offset + 1) {
+                    let count = offsets.iter().take_while(|offset| **offset <= probe).count();
+                    let found = index.lookup(100 + probe).unwrap();
+                    let expected = match count {
+                        0 => OffsetPosition { offset: 100, position: 0 },
+                        _ => OffsetPosition {
+                            offset: 100 + offsets[count - 1],
+                            position: (count as u64 - 1) * 1000,
+                        },
+                    };
+                    assert_eq!(found, expected);
+                    let behind = index.first_at_or_behind(found.position + 1).unwrap();
+                    let next = if count == 0 { 1 } else { count };
+                    assert_eq!(behind.map(|entry| entry.offset - 100), offsets.get(next).copied());
+                }
+            }
+        }
+    }
 }

@@ -178,7 +178,7 @@ fn read_segment(
     if min_one_batch && length < available {
         let first_size = match first_batch {
             Some(batch) => batch.size,
-            None => segment.locate(offset, size)?.map_or(0, |batch| batch.size),
+            None => segment.batch_at(position, size)?.map_or(0, |batch| batch.size),
         };
         length = length.max(first_size.min(available));
     }

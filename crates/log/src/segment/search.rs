@@ -30,10 +30,15 @@ impl Segment {
         self.offset_index.first_at_or_behind(position).map(|entry| entry.map(|entry| entry.offset))
     }
 
+    /// The batch that begins at `position`.
+    pub(crate) fn batch_at(&self, position: u64, size: u64) -> Result<Option<BatchEntry>, StorageError> {
+        self.first_from(position, size, |_| true)
+    }
+
     pub(crate) fn first_batch(&self) -> Result<Option<BatchEntry>, StorageError> {
         match self.size() {
             0 => Ok(None),
-            size => self.first_from(0, size, |_| true),
+            size => self.batch_at(0, size),
         }
     }
 
