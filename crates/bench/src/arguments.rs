@@ -3,6 +3,7 @@
 use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -28,6 +29,10 @@ pub(crate) struct Arguments {
     /// Rounds of each scenario, the targets in turn in each; 5, or 3 with --quick
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
+
+    /// Seconds of a counted phase; 8, or 2 with --quick. Warm-ups and loads at a fixed rate last in proportion
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
 
     /// What Klamm is compared with
     #[arg(long, value_delimiter = ',', value_enum, default_value = "kafka,null,sendfile")]
@@ -91,11 +96,15 @@ impl Arguments {
 
     pub(crate) fn plan(&self) -> Plan {
         let klamm = (!self.without_klamm).then_some(Target::Klamm);
+        let usual = if self.quick { Scale::quick() } else { Scale::full() };
         Plan {
             targets: klamm.into_iter().chain(self.against.iter().copied()).collect(),
             rounds: self.rounds(),
             is_quick: self.quick,
-            scale: if self.quick { Scale::quick() } else { Scale::full() },
+            scale: match self.seconds {
+                Some(seconds) => usual.lasting(Duration::from_secs(seconds.into())),
+                None => usual,
+            },
         }
     }
 

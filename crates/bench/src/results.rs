@@ -12,6 +12,8 @@ use crate::target::Target;
 #[derive(Default)]
 pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
+    /// What could not be measured, and why.
+    pub(crate) failures: Vec<String>,
 }
 
 /// One figure of one scenario.
@@ -55,7 +57,12 @@ impl Row {
 
     /// Klamm's median divided by that of another target.
     pub(crate) fn ratio(&self, other: Target) -> Option<f64> {
-        Some(self.series(Target::Klamm)?.median() / self.series(other)?.median())
+        self.ratio_of(Target::Klamm, other)
+    }
+
+    /// A target's median divided by that of another.
+    pub(crate) fn ratio_of(&self, target: Target, other: Target) -> Option<f64> {
+        Some(self.series(target)?.median() / self.series(other)?.median())
     }
 
     fn to_json(&self) -> Value {
@@ -94,7 +101,11 @@ impl Series {
 
 impl Results {
     pub(crate) fn to_json(&self, machine: &Machine) -> Value {
-        json!({ "machine": machine.to_json(), "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>() })
+        json!({
+            "machine": machine.to_json(),
+            "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
+            "failures": self.failures,
+        })
     }
 }
 

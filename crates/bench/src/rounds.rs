@@ -1,11 +1,12 @@
 //! Rounds: every target in turn, again and again, so that what changes on the machine meanwhile meets them all.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::failure::Result;
 use crate::results::{Results, Row};
-use crate::scenario::{Figures, Scale, Scenario, SharedNodes, Stage};
+use crate::scenario::{Figures, Scale, Scenario, Shared, Stage};
 use crate::target::{Launcher, Target};
 
 /// What to run on, how often and how long.
@@ -19,9 +20,10 @@ pub(crate) struct Plan {
 
 /// Runs all rounds of all scenarios. A target that fails in a scenario has no figures in it; the reason is printed.
 pub(crate) fn run(scenarios: &[Scenario], plan: &Plan, launcher: &Launcher) -> Result<Results> {
-    let shared: SharedNodes = RefCell::new(BTreeMap::new());
+    let shared = Shared::default();
     let topics = Cell::new(0);
     let mut results = Results::default();
+    let begin = Instant::now();
     for scenario in scenarios {
         let mut runs: BTreeMap<Target, Vec<Figures>> = BTreeMap::new();
         for round in 0..plan.rounds {
@@ -43,13 +45,16 @@ pub(crate) fn run(scenarios: &[Scenario], plan: &Plan, launcher: &Launcher) -> R
                         runs.entry(target).or_default().push(figures);
                     }
                     Err(failure) => {
-                        eprintln!("{} on {target}: {failure}", scenario.name);
-                        shared.borrow_mut().remove(&target);
+                        let failure = format!("{} on {target}: {failure}", scenario.name);
+                        eprintln!("{failure}");
+                        results.failures.push(failure);
+                        shared.drop_target(target);
                     }
                 }
             }
         }
         results.rows.extend(rows(scenario, &runs));
+        eprintln!("{} done after {:.1} minutes", scenario.name, begin.elapsed().as_secs_f64() / 60.0);
     }
     Ok(results)
 }

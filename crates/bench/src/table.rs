@@ -21,16 +21,18 @@ pub(crate) fn markdown(results: &Results) -> String {
 
 /// The page of `docs/performance.md`.
 pub(crate) fn page(results: &Results, machine: &Machine, plan: &Plan) -> String {
-    let Plan { rounds, is_quick, .. } = plan;
-    let length = if *is_quick { " short" } else { "" };
+    let seconds = plan.scale.counted.as_secs();
+    let quick = if plan.is_quick { " --quick" } else { "" };
     let mut page = format!(
         "# Performance\n\n\
-         Made by `cargo run --release -p klamm-bench -- --write docs/performance.md`: {machine}.\n\n\
-         Medians of {rounds}{length} interleaved rounds, with the smallest and largest value in parentheses. CPU is the broker's \
-         own user and system time. Latencies count from when a request was due to leave. The floor is a broker that does \
-         nothing but read frames, check CRCs and append to files, for fetches a loop of `sendfile`. Ratios are Klamm's \
-         figure divided by the other; in parentheses what is aimed at. `*`: the driver used up its cores.\n\n{}\n",
-        markdown(results)
+         Made by `cargo run --release -p klamm-bench --{quick} --rounds {rounds} --seconds {seconds} --write \
+         docs/performance.md`: {machine}.\n\n\
+         Medians of {rounds} interleaved rounds of {seconds} s, with the smallest and largest value in parentheses. CPU is \
+         the broker's own user and system time. Latencies count from when a request was due to leave. The floor is a broker \
+         that does nothing but read frames, check CRCs and append to files, for fetches a loop of `sendfile`. Ratios are \
+         Klamm's figure divided by the other; in parentheses what is aimed at. `*`: the driver used up its cores.\n\n{table}\n",
+        rounds = plan.rounds,
+        table = markdown(results)
     );
     let mut previous = "";
     for row in results.rows.iter() {
@@ -39,7 +41,41 @@ pub(crate) fn page(results: &Results, machine: &Machine, plan: &Plan) -> String 
         }
         previous = &row.scenario;
     }
-    page
+    page + &section("Missed", results.rows.iter().flat_map(misses))
+        + &section("Not measured", results.failures.clone())
+}
+
+/// A list under a heading; nothing where there is nothing to list.
+fn section(heading: &str, lines: impl IntoIterator<Item = String>) -> String {
+    let lines: String = lines.into_iter().map(|line| format!("- {line}\n")).collect();
+    if lines.is_empty() { lines } else { format!("\n## {heading}\n\n{lines}") }
+}
+
+/// What a figure should be and is not. Where the floor itself misses what is aimed at, that is the reason.
+fn misses(row: &Row) -> Vec<String> {
+    let Row { scenario, metric, .. } = row;
+    let miss = |value: Option<f64>, goal: Option<Goal>, of: &str| {
+        let (value, goal) = (value?, goal?);
+        let missed = format!("`{scenario}`, {}: {}{of}, aimed at {goal}", metric.name, figure(value));
+        (!goal.is_met(value)).then_some(missed)
+    };
+    let floor = row.floor.and_then(|floor| Some((floor, row.ratio_of(floor, Target::Kafka)?)));
+    let reason = match (floor, metric.against_kafka) {
+        (Some((floor, ratio)), Some(goal)) if !goal.is_met(ratio) => {
+            format!("; the floor ({floor}) is itself at {}", figure(ratio))
+        }
+        _ => String::new(),
+    };
+    let of_floor = row.floor.map(|floor| format!(" of the floor ({floor})")).unwrap_or_default();
+    let against_kafka = miss(row.ratio(Target::Kafka), metric.against_kafka, " of Kafka's");
+    [
+        against_kafka.map(|missed| missed + &reason),
+        miss(row.floor.and_then(|floor| row.ratio(floor)), metric.against_floor, &of_floor),
+        miss(row.series(Target::Klamm).map(Series::median), metric.absolute, ""),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn cells(row: &Row, is_first: bool) -> [String; 7] {
@@ -78,11 +114,7 @@ fn ratio_cell(ratio: Option<f64>, goal: Option<Goal>) -> String {
 }
 
 fn verdict(value: f64, goal: Goal) -> String {
-    let (sign, bound) = match goal {
-        Goal::AtMost(bound) => ('≤', bound),
-        Goal::AtLeast(bound) => ('≥', bound),
-    };
-    format!("({}{sign} {bound})", if goal.is_met(value) { "" } else { "not " })
+    format!("({}{goal})", if goal.is_met(value) { "" } else { "not " })
 }
 
 /// About three significant digits; thousands set apart.
@@ -121,6 +153,7 @@ fn aligned(lines: &[[String; 7]]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::{Metric, Scenario};
 
     #[test]
     fn figures_are_short() {
@@ -143,5 +176,27 @@ mod tests {
         assert_eq!(ratio_cell(Some(0.25), Some(Goal::AtMost(0.2))), "0.25 (not ≤ 0.2)");
         assert_eq!(ratio_cell(Some(7.0), Some(Goal::AtLeast(6.0))), "7.00 (≥ 6)");
         assert_eq!(ratio_cell(None, Some(Goal::AtLeast(6.0))), "");
+    }
+
+    #[test]
+    fn what_is_missed_is_listed_with_the_floor_where_that_is_the_reason() {
+        let metric = Metric::new("CPU").against_kafka(Goal::AtMost(0.2)).against_floor(Goal::AtMost(1.5));
+        let scenario = Scenario {
+            name: "produce".to_owned(),
+            about: String::new(),
+            floor: Some(Target::Null),
+            is_quick: true,
+            metrics: vec![metric.clone()],
+            run: Box::new(|_| unreachable!("nothing runs here")),
+        };
+        let mut row = Row::new(&scenario, &metric);
+        row.set(Target::Klamm, vec![0.5], false);
+        row.set(Target::Kafka, vec![1.0], false);
+        row.set(Target::Null, vec![0.4], false);
+        let missed =
+            "`produce`, CPU: 0.50 of Kafka's, aimed at ≤ 0.2; the floor (null broker) is itself at 0.40";
+        assert_eq!(misses(&row), [missed]);
+        row.set(Target::Klamm, vec![0.1], false);
+        assert_eq!(misses(&row), [""; 0]);
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Reading {
     pub(crate) seconds: f64,
     pub(crate) requests: f64,
     pub(crate) bytes: f64,
-    /// User and system time of the broker's process.
+    /// User and system time of the broker's process, or of all those of a cluster.
     pub(crate) broker_cpu: f64,
     pub(crate) is_driver_bound: bool,
 }
@@ -74,13 +74,18 @@ impl Reading {
 }
 
 /// Runs the workers, lets the broker warm up, and then counts.
-pub(crate) fn measure(pid: u32, warm_up: Phase, counted: Phase, workers: Vec<Worker<'_>>) -> Result<Reading> {
+pub(crate) fn measure(
+    pids: &[u32],
+    warm_up: Phase,
+    counted: Phase,
+    workers: Vec<Worker<'_>>,
+) -> Result<Reading> {
     let tally = Tally::default();
     let threads = workers.len();
     thread::scope(|scope| {
         let run = |worker| scope.spawn(|| run_to_end(worker, &tally));
         let running: Vec<_> = workers.into_iter().map(run).collect();
-        let reading = read_between(pid, warm_up, counted, &tally, threads);
+        let reading = read_between(pids, warm_up, counted, &tally, threads);
         tally.stop();
         for worker in running {
             worker.join().map_err(|_| Failure::Other("a worker panicked".to_owned()))??;
@@ -96,11 +101,17 @@ fn run_to_end(worker: Worker<'_>, tally: &Tally) -> Result<()> {
     done
 }
 
-fn read_between(pid: u32, warm_up: Phase, counted: Phase, tally: &Tally, threads: usize) -> Result<Reading> {
+fn read_between(
+    pids: &[u32],
+    warm_up: Phase,
+    counted: Phase,
+    tally: &Tally,
+    threads: usize,
+) -> Result<Reading> {
     pass(warm_up, tally);
-    let before = Snapshot::take(pid, tally)?;
+    let before = Snapshot::take(pids, tally)?;
     pass(counted, tally);
-    let after = Snapshot::take(pid, tally)?;
+    let after = Snapshot::take(pids, tally)?;
     let seconds = (after.at - before.at).as_secs_f64();
     let driver_cpu = after.driver_cpu - before.driver_cpu;
     let cores = thread::available_parallelism().map_or(1, usize::from).min(threads);
@@ -129,12 +140,12 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn take(pid: u32, tally: &Tally) -> Result<Self> {
+    fn take(pids: &[u32], tally: &Tally) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
             requests: tally.requests.load(Ordering::Relaxed) as f64,
             bytes: tally.bytes() as f64,
-            broker_cpu: cpu_seconds(pid)?,
+            broker_cpu: pids.iter().map(|pid| cpu_seconds(*pid)).sum::<Result<f64>>()?,
             driver_cpu: cpu_seconds(std::process::id())?,
         })
     }
@@ -157,15 +168,15 @@ mod tests {
             }
             Ok(())
         };
-        let reading =
-            measure(std::process::id(), phase(1000), phase(500), vec![Box::new(worker)]).expect("a reading");
+        let reading = measure(&[std::process::id()], phase(1000), phase(500), vec![Box::new(worker)])
+            .expect("a reading");
         assert!(reading.bytes >= 500.0 && reading.requests * 10.0 == reading.bytes, "{reading:?}");
     }
 
     #[test]
     fn a_worker_that_fails_ends_the_run() {
         let worker = |_: &Tally| Err(Failure::Other("no".to_owned()));
-        let error = measure(std::process::id(), phase(1), phase(1), vec![Box::new(worker)]);
+        let error = measure(&[std::process::id()], phase(1), phase(1), vec![Box::new(worker)]);
         assert_eq!(error.expect_err("a failure").to_string(), "no");
     }
 }

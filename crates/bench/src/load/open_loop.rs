@@ -71,21 +71,35 @@ impl Timetable {
     }
 }
 
-/// Produce requests of one batch each, over connections in turn.
-pub(crate) struct OpenLoop {
+/// A connection of an open loop, and the requests that go over it in turn.
+pub(crate) struct Lane {
+    pub(crate) address: SocketAddr,
     pub(crate) frames: Vec<Vec<u8>>,
-    pub(crate) connections: usize,
+}
+
+/// Produce requests of one batch each, over the lanes in turn.
+pub(crate) struct OpenLoop {
+    pub(crate) lanes: Vec<Lane>,
 }
 
 impl OpenLoop {
+    /// Requests over so many connections to one broker in turn.
+    pub(crate) fn spread(address: SocketAddr, frames: Vec<Vec<u8>>, connections: usize) -> Self {
+        let mut lanes: Vec<Lane> = (0..connections).map(|_| Lane { address, frames: Vec::new() }).collect();
+        for (at, frame) in frames.iter().cycle().take(frames.len().max(connections)).enumerate() {
+            lanes[at % connections].frames.push(frame.clone());
+        }
+        Self { lanes }
+    }
+
     /// Sends all requests of the timetable, and takes the time of each answer.
-    pub(crate) fn run(self, address: SocketAddr, timetable: Timetable) -> Result<Latencies> {
-        let open = |_| Connection::open(address);
-        let mut connections = (0..self.connections).map(open).collect::<Result<Vec<_>>>()?;
+    pub(crate) fn run(self, timetable: Timetable) -> Result<Latencies> {
+        let open = |lane: &Lane| Connection::open(lane.address);
+        let mut connections = self.lanes.iter().map(open).collect::<Result<Vec<_>>>()?;
         let streams = connections.iter().map(|connection| connection.stream().try_clone());
         let streams = streams.collect::<std::io::Result<Vec<_>>>()?;
         thread::scope(|scope| {
-            let sender = scope.spawn(move || send_all(self.frames, streams, timetable));
+            let sender = scope.spawn(move || send_all(self.lanes, streams, timetable));
             let latencies = receive_all(&mut connections, timetable);
             sender.join().map_err(|_| Failure::Other("the sender panicked".to_owned()))??;
             latencies
@@ -94,14 +108,16 @@ impl OpenLoop {
 }
 
 /// The number of a request is its correlation id, so the receiver knows when it was due.
-fn send_all(mut frames: Vec<Vec<u8>>, mut streams: Vec<TcpStream>, timetable: Timetable) -> Result<()> {
+fn send_all(mut lanes: Vec<Lane>, mut streams: Vec<TcpStream>, timetable: Timetable) -> Result<()> {
     rustix::thread::set_current_timer_slack(Some(TIMER_SLACK_NS)).map_err(std::io::Error::from)?;
-    let (frames_len, streams_len) = (frames.len(), streams.len());
     for request in 0..timetable.total {
-        let frame = &mut frames[request as usize % frames_len];
+        let (round, lane) = (request as usize / lanes.len(), request as usize % lanes.len());
+        let frames = &mut lanes[lane].frames;
+        let frames_len = frames.len();
+        let frame = &mut frames[round % frames_len];
         frame[CORRELATION_AT..CORRELATION_AT + 4].copy_from_slice(&request.to_be_bytes());
         thread::sleep(timetable.due(request).saturating_duration_since(Instant::now()));
-        streams[request as usize % streams_len].write_all(frame)?;
+        streams[lane].write_all(frame)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::closed_loop::{Phase, Reading, Tally, Worker, measure};
 use crate::failure::Result;
-use crate::target::Node;
+use crate::target::{Cluster, Node};
 use crate::wire::{Acks, Connection, FrameRing, PreparedBatch, Topic, check_produced, produce_frame};
 
 /// What a set of producers sends. Every request of a connection goes to the next partitions in turn.
@@ -33,23 +33,43 @@ impl ProduceLoad {
         warm_up: Phase,
         counted: Phase,
     ) -> Result<Reading> {
-        measure(node.pid(), warm_up, counted, self.workers(node.address(), topic)?)
+        let all: Vec<i32> = (0..topic.partitions).collect();
+        measure(&[node.pid()], warm_up, counted, self.workers(node.address(), topic, &all)?)
     }
 
-    /// Workers that produce until they are told to stop.
-    pub(crate) fn workers<'a>(&self, address: SocketAddr, topic: &Topic) -> Result<Vec<Worker<'a>>> {
+    /// Produces to the leaders of the topic's partitions until the counted phase is over; as many connections to each
+    /// node as the load has.
+    pub(crate) fn measure_cluster(
+        &self,
+        cluster: &Cluster,
+        (topic, leaders): (&Topic, &[usize]),
+        warm_up: Phase,
+        counted: Phase,
+    ) -> Result<Reading> {
+        let mut workers = Vec::new();
+        for (index, node) in cluster.nodes().iter().enumerate() {
+            let led: Vec<i32> = (0..topic.partitions).filter(|p| leaders[*p as usize] == index).collect();
+            workers.extend(self.workers(node.address(), topic, &led)?);
+        }
+        measure(&cluster.pids(), warm_up, counted, workers)
+    }
+
+    /// Workers that produce to these partitions until they are told to stop.
+    fn workers<'a>(&self, address: SocketAddr, topic: &Topic, partitions: &[i32]) -> Result<Vec<Worker<'a>>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
         let payload = self.batch.payload_bytes * self.partitions_per_request;
         let depth = self.depth;
         let worker = |first| -> Result<Worker<'a>> {
-            let ring = FrameRing::new(&self.frames(topic, first)?, depth);
+            let ring = FrameRing::new(&self.frames(topic, partitions, first)?, depth);
             Ok(Box::new(move |tally| produce(address, ring, depth, payload, tally)))
         };
         (0..self.connections).map(worker).collect()
     }
 
     /// A request for each group of partitions, each connection beginning with another one.
-    fn frames(&self, topic: &Topic, first: usize) -> Result<Vec<Vec<u8>>> {
-        let partitions: Vec<i32> = (0..topic.partitions).collect();
+    fn frames(&self, topic: &Topic, partitions: &[i32], first: usize) -> Result<Vec<Vec<u8>>> {
         let mut groups: Vec<&[i32]> = partitions.chunks(self.partitions_per_request).collect();
         let groups_len = groups.len();
         groups.rotate_left(first % groups_len);

@@ -52,7 +52,7 @@ impl FetchLoad {
             let partitions: Vec<i32> = (index * width..(index + 1) * width).map(|p| p as i32).collect();
             Box::new(move |tally| read_around(address, topic, range, extent, &partitions, tally))
         };
-        measure(node.pid(), warm_up, counted, (0..self.connections).map(worker).collect())
+        measure(&[node.pid()], warm_up, counted, (0..self.connections).map(worker).collect())
     }
 }
 

@@ -36,10 +36,10 @@ fn run(stage: &Stage<'_>) -> Result<Figures> {
 /// Produces to a new topic by the timetable, and times how long each record takes to its consumer.
 pub(super) fn produce_and_follow(node: &Node, topic: &Topic, timetable: Timetable) -> Result<Latencies> {
     let batch = PreparedBatch::new(BatchShape::single(VALUE_BYTES));
-    let load = OpenLoop { frames: vec![produce_frame(topic, &[0], &batch, Acks::Leader)?], connections: 1 };
     let address = node.address();
+    let load = OpenLoop::spread(address, vec![produce_frame(topic, &[0], &batch, Acks::Leader)?], 1);
     thread::scope(|scope| {
-        let producer = scope.spawn(move || load.run(address, timetable));
+        let producer = scope.spawn(move || load.run(timetable));
         let latencies = follow(address, topic, timetable);
         producer.join().map_err(|_| Failure::Other("the producer panicked".to_owned()))??;
         latencies

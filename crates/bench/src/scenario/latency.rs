@@ -38,10 +38,9 @@ pub(super) fn scenario() -> Scenario {
 fn run(stage: &Stage<'_>) -> Result<Figures> {
     let node = stage.node()?;
     stage.with_topic(&node, PARTITIONS, &CONFIGS, |topic| {
-        let load = OpenLoop { frames: frames(topic)?, connections: CONNECTIONS };
+        let load = OpenLoop::spread(node.address(), frames(topic)?, CONNECTIONS);
         let warm_up = stage.warm_up().time.max(Duration::from_secs(4));
-        let latencies =
-            load.run(node.address(), Timetable::new(PER_SECOND, warm_up, stage.scale.open_loop))?;
+        let latencies = load.run(Timetable::new(PER_SECOND, warm_up, stage.scale.open_loop))?;
         Ok(Figures::new([50.0, 99.0, 99.9].map(|percent| latencies.percentile_ms(percent))))
     })
 }

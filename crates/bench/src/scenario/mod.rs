@@ -1,5 +1,6 @@
 //! The measurements. A scenario is a load, the figures it yields, and what those figures ought to be.
 
+mod cluster;
 mod cold_reader;
 mod connections;
 mod end_to_end;
@@ -11,10 +12,14 @@ mod partitions;
 mod produce;
 mod recompress;
 mod requests;
+mod shared;
 mod stage;
 mod start;
 
-pub(crate) use stage::{Scale, SharedNodes, Stage};
+pub(crate) use shared::Shared;
+pub(crate) use stage::{Scale, Stage};
+
+use std::fmt;
 
 use crate::failure::Result;
 use crate::load::Reading;
@@ -84,6 +89,15 @@ impl Goal {
     }
 }
 
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(bound) => write!(f, "≤ {bound}"),
+            Self::AtLeast(bound) => write!(f, "≥ {bound}"),
+        }
+    }
+}
+
 /// What one run yielded: a value for each metric, `None` where this target or machine has none.
 #[derive(Debug, Clone)]
 pub(crate) struct Figures {
@@ -110,6 +124,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     all.extend([latency::scenario(), end_to_end::scenario(), cold_reader::scenario(), flush::scenario()]);
     all.extend(recompress::scenarios());
     all.extend([start::scenario(), memory::scenario(), connections::scenario(), partitions::scenario()]);
+    all.extend(cluster::scenarios());
     all
 }
 

@@ -1,7 +1,6 @@
 //! Where a scenario runs: its target, how long, and nodes and topics to run on.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,8 +10,10 @@ use klamm_protocol::Uuid;
 
 use crate::failure::Result;
 use crate::load::Phase;
-use crate::target::{Launcher, Node, Target};
+use crate::target::{Cluster, Launcher, Node, Target};
 use crate::wire::Topic;
+
+use super::shared::Shared;
 
 const GONE_TIME_MAX: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
@@ -30,6 +31,8 @@ pub(crate) struct Scale {
     pub(crate) memory_bytes: u64,
     pub(crate) idle_connections: usize,
     pub(crate) partitions: i32,
+    /// Partitions of a cluster, each with a replica on every node.
+    pub(crate) replicated_partitions: i32,
 }
 
 impl Scale {
@@ -45,6 +48,19 @@ impl Scale {
             memory_bytes: 10_000_000_000,
             idle_connections: 10_000,
             partitions: 10_000,
+            replicated_partitions: 3_000,
+        }
+    }
+
+    /// The same sizes, but counted phases of this length and everything else that lasts in proportion.
+    pub(crate) fn lasting(self, counted: Duration) -> Self {
+        let share = counted.as_secs_f64() / self.counted.as_secs_f64();
+        Self {
+            warm_up: self.warm_up.mul_f64(share),
+            counted,
+            bytes_max: (self.bytes_max as f64 * share) as u64,
+            open_loop: self.open_loop.mul_f64(share),
+            ..self
         }
     }
 
@@ -60,19 +76,17 @@ impl Scale {
             memory_bytes: 1_000_000_000,
             idle_connections: 1_000,
             partitions: 1_000,
+            replicated_partitions: 300,
         }
     }
 }
-
-/// Nodes that several scenarios use, warm from one to the next.
-pub(crate) type SharedNodes = RefCell<BTreeMap<Target, Rc<Node>>>;
 
 /// One target's turn in one round of a scenario.
 pub(crate) struct Stage<'a> {
     pub(crate) target: Target,
     pub(crate) scale: &'a Scale,
     pub(crate) launcher: &'a Launcher,
-    pub(crate) shared: &'a SharedNodes,
+    pub(crate) shared: &'a Shared,
     /// Topics made so far, so that each has a name of its own.
     pub(crate) topics: &'a Cell<u32>,
     /// Whether this is the target's first turn in this scenario.
@@ -85,12 +99,22 @@ impl Stage<'_> {
         if self.target.is_floor() {
             return Ok(Rc::new(self.fresh(&[])?));
         }
-        if let Some(node) = self.shared.borrow().get(&self.target) {
-            return Ok(node.clone());
-        }
-        let node = Rc::new(self.fresh(&[])?);
-        self.shared.borrow_mut().insert(self.target, node.clone());
-        Ok(node)
+        self.shared.node(self.target, || self.fresh(&[]))
+    }
+
+    /// The cluster that runs through all scenarios.
+    pub(crate) fn cluster(&self) -> Result<Rc<RefCell<Cluster>>> {
+        self.shared.cluster(self.target, || {
+            let mut cluster = Cluster::create(self.launcher, self.target, &[])?;
+            cluster.start(self.launcher)?;
+            Ok(cluster)
+        })
+    }
+
+    /// A cluster of the scenario's own, alone on the machine, not yet running.
+    pub(crate) fn fresh_cluster(&self) -> Result<Cluster> {
+        self.shared.drop_all();
+        Cluster::create(self.launcher, self.target, &[])
     }
 
     /// A node of the scenario's own.
@@ -117,6 +141,22 @@ impl Stage<'_> {
         topic.delete(node.address())?;
         wait_until_gone(&node.data(), &topic);
         done
+    }
+
+    /// Runs with a topic that has a replica on every node, and is deleted afterwards.
+    pub(crate) fn with_replicated_topic<T>(
+        &self,
+        cluster: &mut Cluster,
+        partitions: i32,
+        run: impl FnOnce(&mut Cluster, &Topic) -> Result<T>,
+    ) -> Result<T> {
+        self.topics.set(self.topics.get() + 1);
+        let name = format!("bench-{}", self.topics.get());
+        let topic = Topic::create_replicated(&cluster.addresses(), &name, partitions)?;
+        let done = run(cluster, &topic)?;
+        topic.delete(cluster.nodes()[0].address())?;
+        cluster.nodes().iter().for_each(|node| wait_until_gone(&node.data(), &topic));
+        Ok(done)
     }
 
     /// Before anything is counted. What is compiled while it runs gets more time at first.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use super::{CLUSTER_ID, run};
 use crate::failure::{Failure, Result};
 
 /// The release that is compared with.
 pub(crate) const VERSION: &str = "4.4.0";
 const POM: &str = include_str!("kafka.pom.xml");
-const CLUSTER_ID: &str = "a2xhbW0tYmVuY2htYXJrcw";
 const LOGGING_FILE: &str = "quiet.xml";
 /// Warnings to standard error, nothing else.
 const LOGGING: &str = r#"<Configuration status="ERROR"><Appenders><Console name="err" target="SYSTEM_ERR"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders><Loggers><Root level="WARN"><AppenderRef ref="err"/></Root></Loggers></Configuration>
@@ -68,13 +68,4 @@ fn fetch(jars: &Path) -> Result<()> {
     maven.arg(format!("-DoutputDirectory={}", jars.display()));
     run(&mut maven, "fetching Kafka's jars with mvn")?;
     fs::write(jars.join(".done"), "").map_err(Failure::doing("the jars' mark"))
-}
-
-fn run(command: &mut Command, what: &str) -> Result<()> {
-    let output = command.output().map_err(Failure::doing(what))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(Failure::Other(format!("{what}: {}", String::from_utf8_lossy(&said))))
 }

@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::{CLUSTER_ID, run};
 use crate::failure::{Failure, Result};
 
 /// The broker's command line.
@@ -11,6 +12,13 @@ pub(super) fn command(binary: &Path, settings: &Path) -> Command {
     let mut command = Command::new(binary);
     command.arg("start").arg("--config").arg(settings);
     command
+}
+
+/// Makes the folder that the settings name ready for a cluster.
+pub(super) fn format(binary: &Path, settings: &Path) -> Result<()> {
+    let mut command = Command::new(binary);
+    command.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(settings);
+    run(&mut command, "formatting Klamm's folder")
 }
 
 /// The broker's binary beside this one.

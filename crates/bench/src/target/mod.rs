@@ -1,5 +1,6 @@
 //! What is measured: Klamm, Apache Kafka, and two floors that show what the machine itself costs.
 
+mod cluster;
 mod kafka;
 mod klamm;
 mod node;
@@ -8,12 +9,17 @@ pub(crate) mod sendfile;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::process::Command;
 
+pub(crate) use cluster::Cluster;
 pub(crate) use kafka::VERSION as KAFKA_VERSION;
 pub(crate) use node::Node;
+use node::Places;
 
 use crate::arguments::Arguments;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+
+const CLUSTER_ID: &str = "a2xhbW0tYmVuY2htYXJrcw";
 
 /// Whose process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -56,7 +62,7 @@ pub(crate) struct Launcher {
 impl Launcher {
     /// A new node on a free port, with these settings besides the usual ones; runs once it accepts connections.
     pub(crate) fn launch(&self, target: Target, settings: &[(&str, &str)]) -> Result<Node> {
-        let mut node = Node::create(target, &self.folder, settings)?;
+        let mut node = Node::create(self, target, (&Places::free(1)?, 0), settings)?;
         node.start(self)?;
         Ok(node)
     }
@@ -68,4 +74,14 @@ pub(crate) fn klamm_binary(arguments: &Arguments) -> Result<PathBuf> {
         klamm::build()?;
     }
     arguments.klamm.clone().map_or_else(klamm::beside_this_binary, Ok)
+}
+
+/// Runs a program that prepares something, to its end.
+fn run(command: &mut Command, what: &str) -> Result<()> {
+    let output = command.output().map_err(Failure::doing(what))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(Failure::Other(format!("{what}: {}", String::from_utf8_lossy(&said))))
 }

@@ -25,17 +25,49 @@ pub(crate) struct Node {
     process: Option<Child>,
 }
 
+/// Where the nodes of a cluster listen, on free ports.
+pub(super) struct Places(Vec<Place>);
+
+struct Place {
+    broker: SocketAddr,
+    controller: SocketAddr,
+}
+
+impl Places {
+    pub(super) fn free(nodes: usize) -> Result<Self> {
+        let any = (Ipv4Addr::LOCALHOST, 0);
+        // All are held until the last is found, so that no two are the same.
+        let held = (0..2 * nodes).map(|_| TcpListener::bind(any)).collect::<std::io::Result<Vec<_>>>()?;
+        let addresses = held.iter().map(TcpListener::local_addr).collect::<std::io::Result<Vec<_>>>()?;
+        let place = |pair: &[SocketAddr]| Place { broker: pair[0], controller: pair[1] };
+        Ok(Self(addresses.chunks_exact(2).map(place).collect()))
+    }
+
+    fn voters(&self) -> String {
+        let voter = |(index, place): (usize, &Place)| format!("{}@{}", index + 1, place.controller);
+        self.0.iter().enumerate().map(voter).collect::<Vec<_>>().join(",")
+    }
+}
+
 impl Node {
-    /// A folder with settings for a broker that is its own controller, on free ports.
-    pub(super) fn create(target: Target, folder: &Path, settings: &[(&str, &str)]) -> Result<Self> {
-        let folder = TempDir::with_prefix_in("klamm-bench-", folder).map_err(Failure::doing("a folder"))?;
-        let [address, controller] = free_addresses()?;
-        let node = Self { target, folder, address, process: None };
+    /// A folder with settings for one of the nodes of a cluster, each of which is broker and controller.
+    pub(super) fn create(
+        launcher: &Launcher,
+        target: Target,
+        (places, index): (&Places, usize),
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let folder = TempDir::with_prefix_in("klamm-bench-", &launcher.folder);
+        let folder = folder.map_err(Failure::doing("a folder"))?;
+        let node = Self { target, folder, address: places.0[index].broker, process: None };
         fs::create_dir_all(node.data()).map_err(Failure::doing("a folder"))?;
-        let text = properties(address, controller, &node.data(), settings);
+        let text = properties(places, index, &node.data(), settings);
         fs::write(node.settings(), text).map_err(Failure::doing("the settings"))?;
-        if target == Target::Kafka {
-            kafka::format(&node.settings())?;
+        match target {
+            Target::Kafka => kafka::format(&node.settings())?,
+            // A node alone formats its folder when it starts.
+            Target::Klamm if places.0.len() > 1 => klamm::format(&launcher.klamm, &node.settings())?,
+            Target::Klamm | Target::Null | Target::Sendfile => {}
         }
         Ok(node)
     }
@@ -43,6 +75,11 @@ impl Node {
     /// Runs the process until it accepts connections.
     pub(crate) fn start(&mut self, launcher: &Launcher) -> Result<()> {
         self.spawn(launcher)?;
+        self.wait_until_it_accepts()
+    }
+
+    /// Waits until the process accepts connections.
+    pub(crate) fn wait_until_it_accepts(&mut self) -> Result<()> {
         let deadline = Instant::now() + START_TIME_MAX;
         while TcpStream::connect(self.address).is_err() {
             self.check_alive()?;
@@ -89,6 +126,21 @@ impl Node {
     /// Ends the process as a crash would.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.end(Signal::KILL)
+    }
+
+    /// Keeps the process from running, as a machine that swaps would.
+    pub(crate) fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.process.as_ref().map(Pid::from_child);
+        pid.map_or(Ok(()), |pid| Ok(kill_process(pid, signal).map_err(std::io::Error::from)?))
     }
 
     fn end(&mut self, signal: Signal) -> Result<()> {
@@ -152,29 +204,26 @@ impl Drop for Node {
     }
 }
 
-/// Addresses of the loopback interface that nothing listens on.
-fn free_addresses() -> Result<[SocketAddr; 2]> {
-    let any = (Ipv4Addr::LOCALHOST, 0);
-    let listeners = [TcpListener::bind(any)?, TcpListener::bind(any)?];
-    Ok([listeners[0].local_addr()?, listeners[1].local_addr()?])
-}
-
-/// The same settings for Klamm and Kafka: a node alone, which looks at retention and deletes files often enough for
-/// a measurement to see it.
-fn properties(address: SocketAddr, controller: SocketAddr, data: &Path, settings: &[(&str, &str)]) -> String {
+/// The same settings for Klamm and Kafka. Retention is looked at and files are deleted often enough for a measurement
+/// to see it.
+fn properties(places: &Places, index: usize, data: &Path, settings: &[(&str, &str)]) -> String {
+    let Place { broker: address, controller } = places.0[index];
     let usual = format!(
         "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.voters=1@{controller}\n\
+         node.id={}\n\
+         controller.quorum.voters={}\n\
          listeners=PLAINTEXT://{address},CONTROLLER://{controller}\n\
          advertised.listeners=PLAINTEXT://{address}\n\
          controller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
          log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
+         offsets.topic.replication.factor={}\n\
          log.retention.check.interval.ms=1000\n\
          log.segment.delete.delay.ms=1000\n",
-        data.display()
+        index + 1,
+        places.voters(),
+        data.display(),
+        places.0.len(),
     );
     let more = settings.iter().map(|(name, value)| format!("{name}={value}\n"));
     more.fold(usual, |text, line| text + &line)

@@ -27,9 +27,14 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::open_with_patience(address, ANSWER_TIME_MAX)
+    }
+
+    /// A connection on which nothing is waited for longer than that.
+    pub(crate) fn open_with_patience(address: SocketAddr, patience: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, patience)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_TIME_MAX))?;
+        stream.set_read_timeout(Some(patience))?;
         Ok(Self { stream, inbound: vec![0; INBOUND_BYTES], unread: 0..0 })
     }
 
