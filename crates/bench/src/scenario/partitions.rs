@@ -41,6 +41,7 @@ fn run(stage: &Stage<'_>) -> Result<Figures> {
     let restarted = start(&mut node, stage, &topics)?;
     node.kill()?;
     let recovered = start(&mut node, stage, &topics)?;
+    stage.shared.delete_at_the_end([node.into_folder()?]);
     Ok(Figures::new([created, resident, restarted, recovered]))
 }
 

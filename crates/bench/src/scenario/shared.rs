@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use tempfile::TempDir;
+
 use crate::failure::Result;
 use crate::target::{Cluster, Node, Target};
 
@@ -12,6 +14,7 @@ use crate::target::{Cluster, Node, Target};
 pub(crate) struct Shared {
     nodes: RefCell<BTreeMap<Target, Rc<Node>>>,
     clusters: RefCell<BTreeMap<Target, Rc<RefCell<Cluster>>>>,
+    leftovers: RefCell<Vec<TempDir>>,
 }
 
 impl Shared {
@@ -39,6 +42,12 @@ impl Shared {
         let cluster = Rc::new(RefCell::new(make()?));
         self.clusters.borrow_mut().insert(target, cluster.clone());
         Ok(cluster)
+    }
+
+    /// Keeps folders of very many files until the end of the run: ext4 does not give the inodes of deleted files away for
+    /// minutes, and looks at each of them in vain before it finds one for a new file.
+    pub(super) fn delete_at_the_end(&self, folders: impl IntoIterator<Item = TempDir>) {
+        self.leftovers.borrow_mut().extend(folders);
     }
 
     /// Ends what a target has, because it is not what it should be.

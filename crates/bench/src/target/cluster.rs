@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use tempfile::TempDir;
+
 use super::node::Places;
 use super::{Launcher, Node, Target};
 use crate::failure::Result;
@@ -48,6 +50,11 @@ impl Cluster {
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.iter().map(Node::address).collect()
+    }
+
+    /// Ends all nodes and gives their folders away.
+    pub(crate) fn into_folders(self) -> Result<Vec<TempDir>> {
+        self.nodes.into_iter().map(Node::into_folder).collect()
     }
 
     /// The processes that run.

@@ -128,6 +128,13 @@ impl Node {
         self.end(Signal::KILL)
     }
 
+    /// Ends the process as a crash would and gives the folder away, for the caller to say when its files are deleted.
+    pub(crate) fn into_folder(mut self) -> Result<TempDir> {
+        self.kill()?;
+        let empty = TempDir::with_prefix("klamm-bench-").map_err(Failure::doing("a folder"))?;
+        Ok(std::mem::replace(&mut self.folder, empty))
+    }
+
     /// Keeps the process from running, as a machine that swaps would.
     pub(crate) fn pause(&self) -> Result<()> {
         self.signal(Signal::STOP)

@@ -52,7 +52,9 @@ fn run(stage: &Stage<'_>) -> Result<Figures> {
     cluster.node_mut(victim).kill()?;
     let others: Vec<SocketAddr> = nodes.iter().copied().filter(|node| *node != nodes[victim]).collect();
     topics.iter().try_for_each(|topic| wait_until_led_by_others(&others, topic, victim, begin + TIME_MAX))?;
-    Ok(Figures::new([created, largest, begin.elapsed().as_secs_f64()]))
+    let failed_over = begin.elapsed().as_secs_f64();
+    stage.shared.delete_at_the_end(cluster.into_folders()?);
+    Ok(Figures::new([created, largest, failed_over]))
 }
 
 /// Waits until both other nodes know a leader of every partition that is not the one that died, and these leaders answer.

@@ -39,11 +39,15 @@ fn run(stage: &Stage<'_>) -> Result<Figures> {
 
 fn create_as_soon_as_possible(cluster: &mut Cluster, deadline: Instant) -> Result<Topic> {
     let nodes = cluster.addresses();
+    let mut attempts = 0;
     loop {
+        attempts += 1;
+        // An answer that does not come in time may be a topic that comes later, so that each attempt has its own.
+        let name = format!("bench-{attempts}");
         let asked = Connection::open_with_patience(nodes[0], PATIENCE)
-            .and_then(|mut connection| Topic::try_create(&mut connection, "bench", (1, nodes.len()), &[]));
+            .and_then(|mut connection| Topic::try_create(&mut connection, &name, (1, nodes.len()), &[]));
         match asked {
-            Ok(id) => return Ok(Topic { name: "bench".to_owned(), id, partitions: 1 }),
+            Ok(id) => return Ok(Topic { name, id, partitions: 1 }),
             Err(failure) if Instant::now() > deadline => return Err(failure),
             Err(_) => cluster.check_alive()?,
         }
