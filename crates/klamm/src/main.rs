@@ -55,7 +55,7 @@ const DELAY_NOTED: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(cli.verbose);
-    match run(&cli.command) {
+    match run(&cli.command, cli.verbose) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tell(&failure);
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command) -> Result<(), Failure> {
+fn run(command: &Command, verbose: u8) -> Result<(), Failure> {
     match command {
         Command::Start(command) => command.run(),
         Command::Format(command) => command.run(),
@@ -73,7 +73,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Consume(command) => block_on(command.run()),
         Command::Group(command) => block_on(noting_delay(command.run())),
         Command::Config(command) => block_on(noting_delay(command.run())),
-        Command::Cluster(command) => block_on(noting_delay(command.run())),
+        Command::Cluster(command) => command.run(verbose),
         Command::Quorum(command) => block_on(noting_delay(command.run())),
         Command::Partition(command) => block_on(command.run()),
         Command::Broker(command) => block_on(command.run()),

@@ -30,6 +30,7 @@ const COMMANDS: &[&[&str]] = &[
     &["cluster"],
     &["cluster", "describe"],
     &["cluster", "health"],
+    &["cluster", "dev"],
     &["quorum"],
     &["quorum", "describe"],
     &["quorum", "add-voter"],
