@@ -16,7 +16,7 @@ const MACHINES: &[&str] = &["quorum", "controller", "replica", "coordinator", "s
 /// Input and output behind small seams.
 const MECHANISMS: &[&str] = &["log", "net"];
 /// What proves the others; nothing depends on it.
-const PROOF: &[&str] = &["sim", "conformance", "bench"];
+const PROOF: &[&str] = &["sim", "chaos", "conformance", "bench"];
 
 /// What each program may use besides the vocabulary.
 const PROGRAMS: &[(&str, &[&str])] = &[
