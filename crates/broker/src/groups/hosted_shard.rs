@@ -16,6 +16,8 @@ use crate::partition::{Appended, Partition};
 
 pub(crate) struct HostedShard {
     partition: Arc<Partition>,
+    /// The leader's epoch in which this broker began to coordinate.
+    leader_epoch: i32,
     settings: GroupSettings,
     environment: Environment,
     state: Mutex<State>,
@@ -50,11 +52,24 @@ impl HostedShard {
             deleted_meanwhile: Vec::new(),
             is_loading: true,
         });
-        Self { partition, settings, environment, state, deadline_ms: AtomicI64::new(i64::MAX), rescheduled }
+        let leader_epoch = partition.leadership().leader_epoch;
+        Self {
+            partition,
+            leader_epoch,
+            settings,
+            environment,
+            state,
+            deadline_ms: AtomicI64::new(i64::MAX),
+            rescheduled,
+        }
     }
 
     pub(super) fn partition(&self) -> &Arc<Partition> {
         &self.partition
+    }
+
+    pub(super) fn leader_epoch(&self) -> i32 {
+        self.leader_epoch
     }
 
     pub(super) fn settings(&self) -> &GroupSettings {

@@ -1,7 +1,7 @@
 //! Replaying a partition of `__consumer_offsets` when this broker becomes its leader.
 //!
 //! The replay runs on a helper thread into a shard of its own; until it takes the place of the loading one, requests are
-//! answered with COORDINATOR_LOAD_IN_PROGRESS.
+//! answered with COORDINATOR_LOAD_IN_PROGRESS. What was replayed counts once it is committed: another leader might not have it.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use klamm_coordinator::Shard;
 use klamm_records::{AnyBatch, DecompressLimits, EndTxnMarker, NO_PRODUCER_ID, any_batches};
 
 use super::hosted_shard::HostedShard;
-use crate::environment::Environment;
+use crate::environment::{Environment, Place};
 use crate::partition::{LogReadError, Partition};
 
 /// How much of the log is read at a time (`offsets.load.buffer.size` in Kafka).
@@ -26,22 +26,38 @@ enum LoadError {
 
 /// Starts the replay.
 pub(super) fn start(environment: &Environment, hosted: Arc<HostedShard>) {
-    let clock = environment.clock.clone();
-    environment.executors.run_blocking(Box::new(move || {
+    let executors = environment.executors.clone();
+    let environment = environment.clone();
+    executors.run_blocking(Box::new(move || {
         let partition = hosted.partition();
         let mut shard = Shard::new(hosted.settings().clone());
         shard.start_loading();
         match replay(partition, &mut shard) {
-            Ok(end_offset) => {
-                shard.finish_loading(end_offset, clock.now_ms());
-                hosted.loaded(shard);
-            }
+            Ok(end_offset) => finish(&environment, hosted, shard, end_offset),
             Err(error) => tracing::error!(
                 "the groups of __consumer_offsets-{} cannot be loaded, its group requests stay refused: {error}",
                 partition.index()
             ),
         }
     }));
+}
+
+/// Waits until what was replayed is committed. Where the lead is lost meanwhile, the shard is dropped, as is its place.
+fn finish(environment: &Environment, hosted: Arc<HostedShard>, mut shard: Shard, end_offset: i64) {
+    let clock = environment.clock.clone();
+    environment.spawn(Place::Control, move || async move {
+        let partition = hosted.partition().clone();
+        match partition.commits(end_offset, hosted.leader_epoch()).await {
+            Ok(()) => {
+                shard.finish_loading(end_offset, clock.now_ms());
+                hosted.loaded(shard);
+            }
+            Err(error) => tracing::info!(
+                "what was loaded of __consumer_offsets-{} is dropped: {error}",
+                partition.index()
+            ),
+        }
+    });
 }
 
 /// Replays the whole log and returns where it ends.

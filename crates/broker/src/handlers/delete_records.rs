@@ -11,18 +11,17 @@ use klamm_protocol::{ErrorCode, Reader};
 use crate::partition::Partition;
 use crate::request::{HandlerResult, RequestContext};
 
-/// What a partition is asked for: nothing where it does not exist.
-type Wish = (i32, Option<Arc<Partition>>, i64);
+/// What a partition is asked for, or why it is not here.
+type Wish = (i32, Result<Arc<Partition>, ErrorCode>, i64);
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
     let request: DeleteRecordsRequest<'_> = context.decode(&mut body)?;
-    let hosted = context.broker.hosted();
     let topics: Vec<(String, Vec<Wish>)> = request
         .topics
         .iter()
         .map(|topic| {
             let wishes = topic.partitions.iter().map(|partition| {
-                let known = hosted.partition(&topic.name, partition.partition_index).cloned();
+                let known = context.broker.partition_by_name(&topic.name, partition.partition_index);
                 (partition.partition_index, known, partition.offset)
             });
             (topic.name.to_string(), wishes.collect())
@@ -38,7 +37,6 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> Hand
 
 fn delete_of_topic((name, wishes): (String, Vec<Wish>)) -> DeleteRecordsTopicResult<'static> {
     let partitions = wishes.into_iter().map(|(partition_index, partition, offset)| {
-        let partition = partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
         match partition.and_then(|partition| delete(&partition, offset)) {
             Ok(low_watermark) => {
                 DeleteRecordsPartitionResult { partition_index, low_watermark, ..Default::default() }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use klamm_metadata::cluster::{BrokerRegistration, Endpoint};
 use klamm_net::FileSlice;
 use klamm_protocol::messages::fetch_request::FetchRequest;
 use klamm_protocol::messages::fetch_response::{
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::broker::Broker;
+use crate::leader_endpoints::leader_endpoints;
 use crate::partition::{FetchedPartition, Isolation, Partition, Reader, Waiting};
 use crate::replication::Nearby;
 use crate::request::{Fault, HandlerResult, Outcome, RequestContext, Responder, Response};
@@ -244,12 +246,10 @@ impl Fetch {
     }
 
     fn find(&self, key: &PartitionKey) -> Result<Arc<Partition>, ErrorCode> {
-        let hosted = self.broker.hosted();
-        let topic = match &key.topic {
-            TopicKey::Id(id) => hosted.by_id(*id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?,
-            TopicKey::Name(name) => hosted.by_name(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?,
-        };
-        topic.partition(key.partition).cloned().ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+        match &key.topic {
+            TopicKey::Id(id) => self.broker.partition_by_id(*id, key.partition),
+            TopicKey::Name(name) => self.broker.partition_by_name(name, key.partition),
+        }
     }
 
     fn is_complete(&self, fetched: &Fetched) -> bool {
@@ -310,27 +310,18 @@ impl Fetch {
         if self.responder.version < NODE_ENDPOINTS_SINCE {
             leaders.clear();
         }
-        let node_endpoints = self.endpoints(&leaders);
+        let node_endpoints = leader_endpoints(&self.broker, &self.listener, &leaders, node_endpoint);
         let response = FetchResponse { session_id, responses, node_endpoints, ..FetchResponse::default() };
         self.responder.encode_with_slices(&response, slices)
     }
 }
 
-impl Fetch {
-    /// Where brokers are reached on the listener of the request.
-    fn endpoints(&self, ids: &BTreeSet<i32>) -> Vec<NodeEndpoint<'static>> {
-        let image = self.broker.image();
-        let endpoint = |id: &i32| {
-            let broker = image.cluster.broker(*id)?;
-            let endpoint = broker.endpoint(&self.listener)?;
-            Some(NodeEndpoint {
-                node_id: *id,
-                host: endpoint.host.clone().into(),
-                port: i32::from(endpoint.port),
-                rack: broker.rack.clone().map(Into::into),
-            })
-        };
-        ids.iter().filter_map(endpoint).collect()
+fn node_endpoint(broker: &BrokerRegistration, endpoint: &Endpoint) -> NodeEndpoint<'static> {
+    NodeEndpoint {
+        node_id: broker.id,
+        host: endpoint.host.clone().into(),
+        port: i32::from(endpoint.port),
+        rack: broker.rack.clone().map(Into::into),
     }
 }
 

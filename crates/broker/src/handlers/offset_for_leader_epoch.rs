@@ -12,12 +12,10 @@ use crate::request::{HandlerResult, RequestContext};
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
     let request: OffsetForLeaderEpochRequest<'_> = context.decode(&mut body)?;
-    let hosted = context.broker.hosted();
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let partition = hosted.partition(&topic.topic, asked.partition);
-            let end =
-                partition.ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION).and_then(|known| find(known, asked));
+            let partition = context.broker.partition_by_name(&topic.topic, asked.partition);
+            let end = partition.and_then(|known| find(&known, asked));
             end.unwrap_or_else(|error_code| EpochEndOffset {
                 error_code,
                 partition: asked.partition,

@@ -3,12 +3,13 @@
 //! Partitions are answered in the order in which they are asked for; one that fails does not keep the others from being
 //! appended. With acks=0 there is no answer, and a failure closes the connection, because nothing else can tell the client.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use klamm_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use klamm_protocol::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
     TopicProduceResponse,
 };
 use klamm_protocol::{ErrorCode, Reader};
@@ -16,6 +17,7 @@ use klamm_records::{AcceptedBatch, ProduceError, RecordError, RefusedRecord, val
 use tokio::time::Instant;
 
 use crate::internal_topics;
+use crate::leader_endpoints::leader_endpoints;
 use crate::partition::{Acks, AppendError, Appended, HostedTopic, Partition};
 use crate::request::{Fault, HandlerResult, Outcome, RequestContext};
 
@@ -31,11 +33,19 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
     let request: ProduceRequest<'_> = context.decode(&mut body)?;
     let acks = Acks::from_wire(request.acks);
-    let mut produce = Produce { context, acks, waits: Vec::new(), first_error: None };
+    let mut produce =
+        Produce { context, acks, waits: Vec::new(), first_error: None, leaders: BTreeSet::new() };
     let responses =
         request.topic_data.iter().enumerate().map(|(at, topic)| produce.topic(at, topic)).collect();
-    let Produce { waits, first_error, .. } = produce;
-    let response = ProduceResponse { responses, ..ProduceResponse::default() };
+    let Produce { waits, first_error, leaders, .. } = produce;
+    let node_endpoints =
+        leader_endpoints(context.broker, &context.peer.listener, &leaders, |broker, endpoint| NodeEndpoint {
+            node_id: broker.id,
+            host: endpoint.host.clone().into(),
+            port: i32::from(endpoint.port),
+            rack: broker.rack.clone().map(Into::into),
+        });
+    let response = ProduceResponse { responses, node_endpoints, ..ProduceResponse::default() };
     if acks == Ok(Acks::None) {
         return match first_error {
             None => Ok(Outcome::Silent),
@@ -83,6 +93,8 @@ struct Produce<'p> {
     acks: Result<Acks, ErrorCode>,
     waits: Vec<CommitWait>,
     first_error: Option<String>,
+    /// Who leads what is refused.
+    leaders: BTreeSet<i32>,
 }
 
 /// Why a partition's records were not appended, as the answer tells it.
@@ -105,7 +117,7 @@ impl Produce<'_> {
         let mut partition_responses = Vec::with_capacity(data.partition_data.len());
         for (partition_at, partition_data) in data.partition_data.iter().enumerate() {
             let outcome = match &topic {
-                Ok(topic) => self.append(topic, partition_data),
+                Ok(topic) => self.append(topic.as_deref(), data, partition_data),
                 Err(error_code) => Err(Refusal::from(*error_code)),
             };
             partition_responses.push(match outcome {
@@ -126,26 +138,35 @@ impl Produce<'_> {
         }
     }
 
-    fn find(&self, data: &TopicProduceData<'_>) -> Result<Arc<HostedTopic>, ErrorCode> {
+    /// The topic with its partitions that are here; none where none is.
+    fn find(&self, data: &TopicProduceData<'_>) -> Result<Option<Arc<HostedTopic>>, ErrorCode> {
         self.acks?;
         let hosted = self.context.broker.hosted();
-        let topic = if self.context.version >= TOPIC_IDS_SINCE {
-            hosted.by_id(data.topic_id).ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?
-        } else {
-            hosted.by_name(&data.name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?
+        let topic = match self.is_by_id() {
+            true => hosted.by_id(data.topic_id),
+            false => hosted.by_name(&data.name),
         };
-        if internal_topics::is_internal(topic.name()) && self.context.client_id != ADMIN_CLIENT_ID {
+        if topic.is_some_and(|topic| internal_topics::is_internal(topic.name()))
+            && self.context.client_id != ADMIN_CLIENT_ID
+        {
             return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
         }
-        Ok(topic.clone())
+        Ok(topic.cloned())
+    }
+
+    fn is_by_id(&self) -> bool {
+        self.context.version >= TOPIC_IDS_SINCE
     }
 
     fn append(
         &self,
-        topic: &HostedTopic,
+        topic: Option<&HostedTopic>,
+        topic_data: &TopicProduceData<'_>,
         data: &PartitionProduceData<'_>,
     ) -> Result<(Arc<Partition>, Appended), Refusal> {
-        let partition = topic.partition(data.index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+        let Some(partition) = topic.and_then(|topic| topic.partition(data.index)) else {
+            return Err(self.not_here(topic_data, data.index));
+        };
         let records = data.records.as_ref().and_then(|records| records.as_bytes());
         let records = records.ok_or(ErrorCode::INVALID_RECORD)?;
         let mut rules = partition.produce_rules(self.context.now_ms);
@@ -153,6 +174,26 @@ impl Produce<'_> {
         let batch = validate_produce(records, &rules).map_err(Refusal::invalid)?;
         let appended = self.append_batch(partition, batch)?;
         Ok((partition.clone(), appended))
+    }
+
+    /// Says why a partition is not here, and who leads it.
+    fn not_here(&self, topic: &TopicProduceData<'_>, index: i32) -> Refusal {
+        let broker = self.context.broker;
+        let found = match self.is_by_id() {
+            true => broker.partition_by_id(topic.topic_id, index),
+            false => broker.partition_by_name(&topic.name, index),
+        };
+        let error_code = found.err().unwrap_or(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        let image = broker.image();
+        let known = match self.is_by_id() {
+            true => image.topics.by_id(topic.topic_id),
+            false => image.topics.by_name(&topic.name),
+        };
+        let state = known.and_then(|topic| topic.partition(index));
+        let leader =
+            state.map(|state| LeaderIdAndEpoch { leader_id: state.leader, leader_epoch: state.leader_epoch });
+        let is_elsewhere = error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER;
+        Refusal { leader: leader.filter(|_| is_elsewhere), ..error_code.into() }
     }
 
     fn append_batch(
@@ -188,6 +229,9 @@ impl Produce<'_> {
             self.first_error = Some(format!("partition {index}: {reason}"));
         }
         let knows_leader = self.context.version >= CURRENT_LEADER_SINCE;
+        if let Some(leader) = refusal.leader.as_ref().filter(|_| knows_leader) {
+            self.leaders.insert(leader.leader_id);
+        }
         PartitionProduceResponse {
             index,
             error_code: refusal.error_code,

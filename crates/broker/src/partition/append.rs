@@ -224,7 +224,10 @@ impl Partition {
             match appended.awaits {
                 Awaits::Nothing => Ok(()),
                 Awaits::Flush => self.flushed(appended).await,
-                Awaits::Commit => self.committed(appended).await,
+                Awaits::Commit => {
+                    self.committed(appended).await?;
+                    self.check_isr_after_append(&self.leadership())
+                }
             }
         };
         timeout_at(deadline, settling).await.unwrap_or(Err(ErrorCode::REQUEST_TIMED_OUT))
@@ -233,19 +236,27 @@ impl Partition {
     /// Waits until what was appended is committed, without a deadline.
     ///
     /// # Errors
-    /// As [`Partition::settled`].
+    /// `NOT_LEADER_OR_FOLLOWER` or `KAFKA_STORAGE_ERROR`.
     pub(crate) async fn committed(&self, appended: &Appended) -> Result<(), ErrorCode> {
+        self.commits(appended.end_offset, appended.leader_epoch).await
+    }
+
+    /// Waits until all below an offset is committed that was in the log when this broker led in `leader_epoch`.
+    ///
+    /// # Errors
+    /// As [`Partition::committed`].
+    pub(crate) async fn commits(&self, end_offset: i64, leader_epoch: i32) -> Result<(), ErrorCode> {
         let woken = Arc::new(Notify::new());
         loop {
-            let _place = self.committed.register(appended.end_offset, &woken);
-            let is_reached = self.high_watermark() >= appended.end_offset;
+            let _place = self.committed.register(end_offset, &woken);
+            let is_reached = self.high_watermark() >= end_offset;
             // Looked at after the high watermark: what another leader committed at this offset is something else.
             let leadership = self.leadership();
-            if !leadership.lasts_since(appended.leader_epoch) {
+            if !leadership.lasts_since(leader_epoch) {
                 return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
             }
             if is_reached {
-                return self.check_isr_after_append(&leadership);
+                return Ok(());
             }
             if self.log.load().is_failed() {
                 return Err(ErrorCode::KAFKA_STORAGE_ERROR);

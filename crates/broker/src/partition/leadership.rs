@@ -204,6 +204,12 @@ impl Partition {
         }
     }
 
+    /// Whether this broker, leading, knows again that all from before its epoch is committed.
+    pub(crate) fn knows_committed_end(&self) -> bool {
+        let start = self.as_leader(Leader::epoch_start_offset);
+        start.is_none_or(|start| self.high_watermark() >= start)
+    }
+
     /// Looks at the leader machine, where this broker leads.
     pub(crate) fn as_leader<T>(&self, look: impl FnOnce(&Leader) -> T) -> Option<T> {
         self.leader.lock().as_ref().map(look)
