@@ -33,6 +33,8 @@ pub(crate) struct Broker {
     pub(crate) environment: Environment,
     pub(crate) node_id: i32,
     pub(crate) roles: Roles,
+    /// The name of the listener by which controllers reach each other.
+    pub(crate) controller_listener: String,
     pub(crate) cluster_id: String,
     pub(crate) layers: ArcSwap<Layers>,
     pub(crate) config: ArcSwap<BrokerConfig>,
@@ -60,6 +62,11 @@ pub(crate) struct Broker {
 impl Broker {
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
+    }
+
+    /// The name of the listener by which controllers reach each other.
+    pub(crate) fn controller_listener(&self) -> &str {
+        &self.controller_listener
     }
 
     pub(crate) fn node_id(&self) -> i32 {

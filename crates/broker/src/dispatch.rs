@@ -52,6 +52,7 @@ const fn by_controller(api: ApiKey, handler: Handler, refusal: Refusal) -> Serve
 const SERVED: &[Served] = &[
     served(ApiKey::Produce, On::Broker, handlers::produce::handle),
     served(ApiKey::Fetch, On::Broker, handlers::fetch::handle),
+    served(ApiKey::Fetch, On::Controller, handlers::metadata_fetch::handle),
     served(ApiKey::ListOffsets, On::Broker, handlers::list_offsets::handle),
     served(ApiKey::Metadata, On::Broker, handlers::metadata::handle),
     served(ApiKey::OffsetCommit, On::Broker, handlers::offset_commit::handle),
@@ -96,6 +97,9 @@ const SERVED: &[Served] = &[
         handlers::list_partition_reassignments::refuse,
     ),
     served(ApiKey::OffsetDelete, On::Broker, handlers::offset_delete::handle),
+    served(ApiKey::Vote, On::Controller, handlers::vote::handle),
+    served(ApiKey::BeginQuorumEpoch, On::Controller, handlers::begin_quorum_epoch::handle),
+    served(ApiKey::EndQuorumEpoch, On::Controller, handlers::end_quorum_epoch::handle),
     by_controller(
         ApiKey::DescribeQuorum,
         handlers::describe_quorum::handle,
@@ -108,6 +112,7 @@ const SERVED: &[Served] = &[
         handlers::update_features::refuse,
     ),
     served(ApiKey::Envelope, On::Controller, handlers::envelope::handle),
+    served(ApiKey::FetchSnapshot, On::Controller, handlers::fetch_snapshot::handle),
     served(ApiKey::DescribeCluster, On::Both, handlers::describe_cluster::handle),
     served(ApiKey::DescribeProducers, On::Broker, handlers::describe_producers::handle),
     served(ApiKey::BrokerRegistration, On::Controller, handlers::broker_registration::handle),
@@ -120,6 +125,13 @@ const SERVED: &[Served] = &[
     served(ApiKey::AllocateProducerIds, On::Controller, handlers::allocate_producer_ids::handle),
     served(ApiKey::ControllerRegistration, On::Controller, handlers::controller_registration::handle),
     served(ApiKey::AssignReplicasToDirs, On::Controller, handlers::assign_replicas_to_dirs::handle),
+    by_controller(ApiKey::AddRaftVoter, handlers::add_raft_voter::handle, handlers::add_raft_voter::refuse),
+    by_controller(
+        ApiKey::RemoveRaftVoter,
+        handlers::remove_raft_voter::handle,
+        handlers::remove_raft_voter::refuse,
+    ),
+    served(ApiKey::UpdateRaftVoter, On::Controller, handlers::update_raft_voter::handle),
     served(ApiKey::ListConfigResources, On::Broker, handlers::list_config_resources::handle),
     served(ApiKey::DescribeTopicPartitions, On::Broker, handlers::describe_topic_partitions::handle),
 ];

@@ -75,7 +75,9 @@ pub(crate) fn carry_out(
 /// Whether an answer says that the node which gave it is not the active controller.
 pub(crate) fn is_refused(response: &Response) -> bool {
     let refusal = match response.api {
-        ApiKey::DescribeQuorum => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ApiKey::DescribeQuorum | ApiKey::AddRaftVoter | ApiKey::RemoveRaftVoter => {
+            ErrorCode::NOT_LEADER_OR_FOLLOWER
+        }
         _ => ErrorCode::NOT_CONTROLLER,
     };
     response.error_codes.contains(&refusal)

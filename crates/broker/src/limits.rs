@@ -84,3 +84,7 @@ pub(crate) const METADATA_WAIT_MS_MAX: u64 = 1000;
 
 /// Bytes of a metadata snapshot. A larger one is neither read nor loaded from the leader.
 pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+
+/// How long a stopping leader of the metadata quorum waits until the others know that it steps down. After that it stops all the same, and
+/// they notice by themselves.
+pub(crate) const RESIGNATION_MS_MAX: u64 = 200;

@@ -119,18 +119,25 @@ pub(crate) fn open(
 /// Whether a node that does not vote has somebody to follow.
 fn finds_others(node: &NodeConfig, ports: &BTreeMap<String, u16>, voters: &VoterSet) -> bool {
     let is_other = |server: &HostPort| !is_own(node, ports, server);
-    !voters.is_empty() || node.bootstrap_servers.iter().any(is_other)
+    voters.ids().any(|id| id != node.node_id) || node.bootstrap_servers.iter().any(is_other)
+}
+
+/// Whether a node is a cluster of its own, as far as the settings tell: a cluster of several must not be begun by each of its nodes.
+pub(crate) fn stands_alone(node: &NodeConfig, ports: &BTreeMap<String, u16>) -> bool {
+    let is_only_voter = node.voters.iter().all(|voter| voter.id == node.node_id);
+    let is_only_server = node.bootstrap_servers.iter().all(|server| is_own(node, ports, server));
+    node.roles.broker && node.roles.controller && is_only_voter && is_only_server
 }
 
 /// Whether an address is one of this node's own controller listeners.
-pub(crate) fn is_own(node: &NodeConfig, ports: &BTreeMap<String, u16>, server: &HostPort) -> bool {
+fn is_own(node: &NodeConfig, ports: &BTreeMap<String, u16>, server: &HostPort) -> bool {
     let is_loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
     node.controller_listeners.iter().chain(&node.advertised_controller_listeners).any(|listener| {
         let same_host = match &listener.host {
             None => true,
             Some(host) => *host == server.host || is_loopback(host) && is_loopback(&server.host),
         };
-        same_host && port_of(listener, ports) == server.port
+        same_host && (listener.port == server.port || port_of(listener, ports) == server.port)
     })
 }
 

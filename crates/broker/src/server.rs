@@ -29,7 +29,7 @@ use crate::controller::{
 use crate::environment::{Environment, ExecutorStopped, Place};
 use crate::groups::GroupCoordinator;
 use crate::housekeeping;
-use crate::limits::ELECTIONS_PER_STEP_MAX;
+use crate::limits::{ELECTIONS_PER_STEP_MAX, RESIGNATION_MS_MAX};
 use crate::listener::{self, ConnectionCount, ListenerRole};
 
 use crate::metadata_start;
@@ -160,6 +160,7 @@ impl Starting {
             environment: environment.clone(),
             node_id: node.node_id,
             roles: node.roles,
+            controller_listener: node.controller_listener_names.first().cloned().unwrap_or_default(),
             cluster_id: opened.cluster_id,
             groups: Arc::new(GroupCoordinator::new(
                 environment.clone(),
@@ -415,6 +416,8 @@ impl Server {
         if broker.roles.broker && broker.config().controlled_shutdown_enable {
             registration::leave(&broker).await;
         }
+        let patience = Duration::from_millis(RESIGNATION_MS_MAX);
+        let _ = tokio::time::timeout(patience, broker.controller().resign()).await;
         broker.stopping.send_replace(true);
         let closing = broker.clone();
         let closed = broker.environment().blocking(move || close(&closing, metadata_dirs)).await;

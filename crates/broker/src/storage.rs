@@ -74,6 +74,12 @@ pub enum DirectoryError {
         /// Where the newest snapshot ends.
         snapshot_end_offset: i64,
     },
+    /// A new node of a cluster of several has to be told which cluster that is.
+    #[error("log directory {} is not formatted: a node of a cluster of several is formatted with the cluster's id first (klamm format)", path.display())]
+    Unformatted {
+        /// The metadata directory.
+        path: PathBuf,
+    },
     /// The metadata log says that others decide.
     #[error("{}: node {node_id} with directory id {directory_id} is no voter of the metadata log", path.display())]
     NoVoter {
@@ -116,7 +122,7 @@ pub(crate) fn open(
     if let Some(error) = metadata_dir.error() {
         return Err(error.into());
     }
-    let cluster_id = identify(environment, node, &dirs, of_metadata, &metadata_dir, now_ms)?;
+    let cluster_id = identify(environment, node, &dirs, of_metadata, &metadata_dir, ports)?;
     dirs.format(&cluster_id, node.node_id, || random_uuid(environment))?;
     let name = metadata_name();
     let log_config = metadata_start::log_config(config);
@@ -156,7 +162,7 @@ fn identify(
     dirs: &LogDirs,
     of_metadata: &LogDirs,
     metadata_dir: &LogDirectory,
-    now_ms: i64,
+    ports: &BTreeMap<String, u16>,
 ) -> Result<String, StartError> {
     let disk = &*environment.disk;
     let mut all: Vec<&LogDirectory> = vec![metadata_dir];
@@ -167,7 +173,11 @@ fn identify(
     if let Some(meta) = metadata_dir.meta() {
         return Ok(meta.cluster_id);
     }
+    if !metadata_start::stands_alone(node, ports) {
+        return Err(DirectoryError::Unformatted { path: metadata_dir.path().to_owned() }.into());
+    }
     let (cluster_id, directory_id) = (random_uuid(environment).to_string(), random_uuid(environment));
+    let now_ms = environment.clock.now_ms();
     // The voter in the snapshot is this node's metadata directory, so the snapshot must know the id that it will get. And the snapshot
     // comes first: a directory counts as formatted once it has its meta.properties.
     metadata_start::format(disk, metadata_dir.path(), directory_id, node, now_ms)?;
@@ -244,7 +254,10 @@ fn check(disk: &dyn Disk, node: &NodeConfig, found: &[Found<'_>]) -> Result<(), 
     };
     match formatted {
         Some(formatted) if metadata.directory.meta().is_none() => missing(formatted, "no meta.properties"),
-        Some(formatted) if content == Content::Nothing && !is_new => missing(formatted, "no metadata log"),
+        // A broker that is no controller gets the metadata log from those.
+        Some(formatted) if node.roles.controller && content == Content::Nothing && !is_new => {
+            missing(formatted, "no metadata log")
+        }
         None if content == Content::Records => {
             let folder = metadata_name().to_string();
             Err(DirectoryError::NotFormatted { path: metadata_dir, folder }.into())

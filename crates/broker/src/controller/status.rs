@@ -8,6 +8,8 @@ use tokio::sync::watch;
 
 use super::outbound::Outbound;
 
+const LEADER: &str = "leader";
+
 /// The controller that decides, as far as this node knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ActiveController {
@@ -42,6 +44,13 @@ pub(crate) struct ReplicaStatus {
     pub(crate) high_watermark: i64,
     /// The same as a leader tells those that fetch: −1 while it knows nothing, and where this replica does not lead.
     pub(crate) leader_high_watermark: i64,
+}
+
+impl ReplicaStatus {
+    /// Whether it leads.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.role == LEADER
+    }
 }
 
 /// Both.
@@ -124,7 +133,7 @@ fn role_name(quorum: &Quorum) -> &'static str {
         Role::Unattached { .. } => "unattached",
         Role::Prospective { .. } => "prospective",
         Role::Candidate { .. } => "candidate",
-        Role::Leader(_) => "leader",
+        Role::Leader(_) => LEADER,
         Role::Follower(_) => "follower",
         Role::Resigned { .. } => "resigned",
     }

@@ -183,7 +183,7 @@ impl Fetched {
 }
 
 /// Has slices read into the page cache on a helper thread: one who reads last year's data must not hold up the others of the thread.
-async fn warm(broker: &Broker, cold: Vec<FileSlice>) -> Result<(), Fault> {
+pub(super) async fn warm(broker: &Broker, cold: Vec<FileSlice>) -> Result<(), Fault> {
     if cold.is_empty() {
         return Ok(());
     }

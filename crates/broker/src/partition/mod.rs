@@ -232,7 +232,7 @@ fn check_epoch(leadership: &Leadership, known_epoch: i32) -> Result<(), ErrorCod
 }
 
 /// A log file that answers are sent from.
-struct LogFile(FileHandle);
+pub(crate) struct LogFile(pub(crate) FileHandle);
 
 impl FileSource for LogFile {
     fn is_cached(&self, position: u64, length: usize) -> bool {

@@ -12,7 +12,7 @@ const ONE: &[&str] = &["log.dirs=/a"];
 const TWO: &[&str] = &["log.dirs=/a,/b", "metadata.log.dir=/a"];
 /// The voters stand in the metadata log, by node and directory.
 const DYNAMIC: &[&str] =
-    &["log.dirs=/b,/a", "metadata.log.dir=/a", "controller.quorum.bootstrap.servers=127.0.0.1:9093"];
+    &["log.dirs=/b,/a", "metadata.log.dir=/a", "controller.quorum.bootstrap.servers=127.0.0.1:0"];
 
 /// A disk with the directories of a broker that ran and was stopped.
 fn used(settings: &[&str]) -> SimulatedDisk {
