@@ -63,9 +63,6 @@ pub struct Server {
 /// Why a broker could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The settings ask for what is not served yet.
-    #[error("{0}")]
-    NotServed(&'static str),
     /// A listener has no address of its own.
     #[error("listener {name} cannot be resolved: {host}: {source}")]
     Address {
@@ -114,7 +111,6 @@ impl From<MetadataLogError> for StartError {
 /// What keeps it from starting, naming it. Nothing on disk is lost by trying again.
 pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, StartError> {
     let Loaded { layers, node, broker: config, .. } = loaded;
-    check_served(&node)?;
     let sockets = sockets::open(&environment, &node, &config).await?;
     let metrics_socket = sockets::open_metrics(&environment, &node, &config).await?;
     let opened = {
@@ -123,21 +119,6 @@ pub async fn start(loaded: Loaded, environment: Environment) -> Result<Server, S
         environment.clone().blocking(move || storage::open(&environment, &node, &config, &ports)).await??
     };
     Starting { layers, node, config, environment, sockets, metrics_socket, opened }.finish().await
-}
-
-/// A single node is broker and controller, and talks plainly.
-fn check_served(node: &NodeConfig) -> Result<(), StartError> {
-    if !(node.roles.broker && node.roles.controller) {
-        return Err(StartError::NotServed(
-            "process.roles must be broker,controller: nodes with one role need a cluster, which is not served yet",
-        ));
-    }
-    if node.voters.len() > 1 {
-        return Err(StartError::NotServed(
-            "controller.quorum.voters names several nodes: clusters of several nodes are not served yet",
-        ));
-    }
-    Ok(())
 }
 
 /// Everything that is open when the tasks begin.

@@ -474,9 +474,8 @@ fn many_threads_append_flush_and_read_at_once() {
 #[test]
 fn who_appends_for_an_epoch_that_is_over_is_refused() {
     let (_, log) = new_log(LogConfig::default());
-    let as_leader = |leader_epoch| {
-        log.append_as_leader(&[batch(1000, &["a"])], LeaderAppend { leader_epoch, ..LEADER })
-    };
+    let as_leader =
+        |leader_epoch| log.append_as_leader(&[batch(1000, &["a"])], LeaderAppend { leader_epoch, ..LEADER });
     log.begin_epoch(3, false);
     assert_eq!(as_leader(3).unwrap().last_offset, 0);
     log.begin_epoch(5, false);
