@@ -14,10 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use klamm_net::{BufferPool, FrameError, Inbound, Outbound, Stream};
+use parking_lot::Mutex;
 use tokio::time::{Instant, Sleep};
 
 use crate::broker::Broker;
 use crate::dispatch;
+use crate::gone_brokers::{self, Incarnation};
 use crate::limits::{REQUESTS_IN_FLIGHT_MAX, SHUTDOWN_GRACE_MS, UNSENT_BYTES_MAX};
 use crate::listener::ListenerRole;
 use crate::request::{Fault, LaterResponse, Outcome, Response};
@@ -36,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) listener: Arc<str>,
     /// What is served on that listener.
     pub(crate) role: ListenerRole,
+    /// The broker whose heartbeats come from there.
+    pub(crate) heartbeats_of: Mutex<Option<Incarnation>>,
 }
 
 /// Why a connection ended.
@@ -79,6 +83,9 @@ pub(crate) async fn serve(broker: Arc<Broker>, stream: Stream, peer: Peer, pool:
         connection.send_what_is_ready().await;
     }
     connection.report(&closed);
+    if matches!(closed, Closed::ByPeer | Closed::Io(_)) {
+        connection.tell_of_lost_broker();
+    }
 }
 
 struct Connection {
@@ -269,6 +276,13 @@ impl Connection {
             self.outbound.poll_send(&mut self.stream, cx)
         });
         let _ = tokio::time::timeout(Duration::from_millis(SHUTDOWN_GRACE_MS), send).await;
+    }
+
+    /// A broker whose heartbeats came over this connection may be gone.
+    fn tell_of_lost_broker(&self) {
+        if let Some(incarnation) = *self.peer.heartbeats_of.lock() {
+            gone_brokers::connection_ended(&self.broker, incarnation);
+        }
     }
 
     /// One log line where the peer did something wrong, none where it only left.

@@ -10,6 +10,7 @@ pub mod environment;
 mod find_partition;
 mod format;
 mod forwarding;
+mod gone_brokers;
 mod groups;
 mod handlers;
 mod housekeeping;

@@ -139,7 +139,8 @@ fn hand_over(broker: &Arc<Broker>, accepted: Accepted, name: &Arc<str>, role: Li
         Ok(admitted) => admitted,
         Err(refused) => return tracing::warn!("refused a connection from {address}: {refused}"),
     };
-    let peer = Peer { connection_id, address, listener: name.clone(), role };
+    let peer =
+        Peer { connection_id, address, listener: name.clone(), role, heartbeats_of: Default::default() };
     let broker = broker.clone();
     broker.clone().environment().spawn(Place::Worker(worker), move || async move {
         let _permit = permit;

@@ -27,6 +27,7 @@ use crate::controller::{
     PeriodicElections, Requests, SnapshotPolicy,
 };
 use crate::environment::{Environment, ExecutorStopped, Place};
+use crate::gone_brokers;
 use crate::groups::GroupCoordinator;
 use crate::housekeeping;
 use crate::limits::{ELECTIONS_PER_STEP_MAX, RESIGNATION_MS_MAX};
@@ -173,6 +174,10 @@ impl Starting {
         if let Some(socket) = metrics_socket {
             let asked = broker.clone();
             environment.spawn(Place::Control, move || metrics::serve(asked, socket));
+        }
+        if broker.roles.controller {
+            let looking = broker.clone();
+            environment.spawn(Place::Control, move || gone_brokers::look_on_takeover(looking));
         }
         let mut ended =
             run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);

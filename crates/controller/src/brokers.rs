@@ -353,6 +353,15 @@ impl Controller {
         session.is_some_and(|session| now_ms <= session.contact_ms + self.config.session_timeout_ms)
     }
 
+    /// Fences a broker whose process is known to be gone, whatever is left of its session. A later incarnation is not concerned.
+    pub fn fence_gone(&self, broker_id: i32, broker_epoch: i64) -> Decision<()> {
+        let registered = self.image.cluster.broker(broker_id);
+        match registered.filter(|broker| broker.epoch == broker_epoch) {
+            Some(_) => self.fence_overdue(broker_id),
+            None => Decision::nothing(()),
+        }
+    }
+
     /// Removes a broker's registration.
     pub fn unregister_broker(
         &self,

@@ -49,6 +49,7 @@ fn unwrap_client(broker: &Peer, envelope: &EnvelopeRequest<'_>) -> Result<Peer, 
         address: SocketAddr::new(ip, 0),
         listener: broker.listener.clone(),
         role: broker.role,
+        heartbeats_of: Default::default(),
     })
 }
 

@@ -14,5 +14,5 @@ mod tests;
 mod versions;
 
 pub(crate) use connection::PeerConnection;
-pub(crate) use error::PeerError;
+pub(crate) use error::{PeerAddress, PeerError};
 pub(crate) use pool::Peers;
