@@ -1,0 +1,5 @@
+//! Several nodes in one process, over real sockets.
+
+mod cluster;
+mod membership;
+mod network;

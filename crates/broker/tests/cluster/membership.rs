@@ -1,0 +1,128 @@
+//! Nodes join, hand on what only the controller can do, leave, and die.
+
+use std::time::Duration;
+
+use klamm_protocol::ErrorCode;
+use klamm_protocol::messages::create_topics_request::CreatableTopic;
+use klamm_protocol::messages::{CreateTopicsRequest, MetadataRequest};
+
+use crate::cluster::{Cluster, Role, eventually};
+
+const THREE: &[Role] = &[Role::Both, Role::Both, Role::Both];
+const SPLIT: &[Role] = &[Role::Controller, Role::Broker, Role::Broker];
+
+#[test]
+fn three_combined_nodes_find_each_other() {
+    let cluster = Cluster::started(THREE);
+    for id in 1..=3 {
+        eventually("all brokers are alive", || cluster.alive(id) == [1, 2, 3]);
+    }
+    let controller = cluster.active_controller(1);
+    assert!((1..=3).contains(&controller));
+}
+
+#[test]
+fn brokers_and_a_controller_apart() {
+    let cluster = Cluster::started(SPLIT);
+    for id in 2..=3 {
+        eventually("both brokers are alive", || cluster.alive(id) == [2, 3]);
+    }
+}
+
+#[test]
+fn any_broker_makes_a_topic() {
+    let cluster = Cluster::started(THREE);
+    for (by, name) in [(1, "one"), (2, "two"), (3, "three")] {
+        assert_eq!(cluster.create_topic(by, name, 3), ErrorCode::NONE);
+        assert_eq!(cluster.create_topic(by, name, 3), ErrorCode::TOPIC_ALREADY_EXISTS);
+    }
+    for id in 1..=3 {
+        eventually("all topics are known", || cluster.metadata(id).topics.len() == 3);
+    }
+}
+
+#[test]
+fn a_topic_that_is_asked_for_is_there_at_once() {
+    let cluster = Cluster::started(SPLIT);
+    for (id, name) in [(2, "two"), (3, "three")] {
+        let topic = klamm_protocol::messages::metadata_request::MetadataRequestTopic {
+            name: Some(name.into()),
+            ..Default::default()
+        };
+        let request = MetadataRequest {
+            topics: Some(vec![topic]),
+            allow_auto_topic_creation: true,
+            ..MetadataRequest::default()
+        };
+        assert_eq!(cluster.ask(id, &request, 12).topics[0].error_code, ErrorCode::NONE);
+    }
+}
+
+#[test]
+fn a_controller_that_is_not_active_says_so() {
+    let cluster = Cluster::started(THREE);
+    let active = cluster.active_controller(1);
+    let standby = (1..=3).find(|id| *id != active).unwrap();
+    let topic =
+        CreatableTopic { name: "t".into(), num_partitions: 1, replication_factor: 1, ..Default::default() };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 1000, ..Default::default() };
+    let refused = cluster.ask_controller(standby, &request, 7);
+    assert_eq!(refused.topics[0].error_code, ErrorCode::NOT_CONTROLLER);
+    assert_eq!(cluster.ask_controller(active, &request, 7).topics[0].error_code, ErrorCode::NONE);
+}
+
+/// Kafka's session timeout, 9 s, has not passed by then.
+#[test]
+fn a_killed_broker_is_fenced_at_once() {
+    let mut cluster = Cluster::started(SPLIT);
+    eventually("both brokers are alive", || cluster.alive(2) == [2, 3]);
+    cluster.kill(3);
+    let took = eventually("the killed one is fenced", || cluster.alive(2) == [2]);
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let fenced: Vec<_> =
+        cluster.describe(2).brokers.iter().filter(|b| b.is_fenced).map(|b| b.broker_id).collect();
+    assert_eq!(fenced, [3]);
+    cluster.start_all(&[3]);
+    eventually("it is back", || cluster.alive(2) == [2, 3]);
+}
+
+#[test]
+fn a_killed_controller_takes_its_broker_along() {
+    let mut cluster = Cluster::started(THREE);
+    eventually("all brokers are alive", || cluster.alive(1).len() == 3);
+    let dead = cluster.active_controller(1);
+    let left: Vec<i32> = (1..=3).filter(|id| *id != dead).collect();
+    cluster.kill(dead);
+    let took = eventually("the killed one is fenced", || cluster.alive(left[0]) == left);
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert_eq!(cluster.create_topic(left[1], "after", 2), ErrorCode::NONE);
+    cluster.start_all(&[dead]);
+    eventually("it is back", || cluster.alive(left[0]) == [1, 2, 3]);
+}
+
+#[test]
+fn a_broker_that_stops_hands_its_leaderships_over() {
+    let mut cluster = Cluster::started(SPLIT);
+    eventually("both brokers are alive", || cluster.alive(2) == [2, 3]);
+    assert_eq!(cluster.create_topic(2, "t", 2), ErrorCode::NONE);
+    eventually("it is known", || cluster.metadata(2).topics.len() == 1);
+    let leader = cluster.metadata(2).topics[0].partitions[0].leader_id;
+    let other = 5 - leader;
+    let took = cluster.stop(leader);
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let partition = cluster.metadata(other).topics[0].partitions[0].clone();
+    assert_eq!((partition.leader_id, partition.error_code), (other, ErrorCode::NONE));
+    assert_eq!(cluster.alive(other), [other]);
+    cluster.start_all(&[leader]);
+    eventually("it is back", || cluster.alive(other) == [2, 3]);
+}
+
+#[test]
+fn all_nodes_stop_and_start_again() {
+    let mut cluster = Cluster::started(THREE);
+    assert_eq!(cluster.create_topic(1, "kept", 3), ErrorCode::NONE);
+    (1..=3).for_each(|id| drop(cluster.stop(id)));
+    cluster.start_all(&[1, 2, 3]);
+    eventually("all brokers are alive", || cluster.alive(2) == [1, 2, 3]);
+    assert_eq!(cluster.metadata(3).topics.len(), 1);
+}
