@@ -185,10 +185,11 @@ impl Broker {
         self.random_u128() as u32
     }
 
-    /// Reports what the disk refused outside of a request. A directory whose disk is broken goes offline by it.
+    /// Reports what the disk refused outside of a request. A directory whose disk is broken goes offline by it, and the controller is told.
     pub(crate) fn note_storage_error(&self, error: &klamm_log::StorageError) {
         tracing::error!("{error}");
         self.log_dirs.note_error(error);
+        self.heartbeat_due.notify_one();
     }
 
     /// Creates topics with the defaults that the settings give. What cannot be created stays missing, and whoever asked

@@ -8,9 +8,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use klamm_controller::Decision;
 use klamm_metadata::MetadataImage;
 
 use crate::broker::Broker;
+use crate::controller::Unavailable;
 use crate::environment::Place;
 use crate::peers::PeerAddress;
 
@@ -28,10 +30,21 @@ pub(crate) struct Incarnation {
 
 /// A connection has ended over which a broker's heartbeats came.
 pub(crate) fn connection_ended(broker: &Arc<Broker>, incarnation: Incarnation) {
-    let looking = broker.clone();
+    let losing = broker.clone();
     broker.environment().spawn(Place::Control, move || async move {
-        look_after(&looking, incarnation).await;
+        if lose_contact(&losing, incarnation).await.is_ok() {
+            look_after(&losing, incarnation).await;
+        }
     });
+}
+
+async fn lose_contact(broker: &Broker, incarnation: Incarnation) -> Result<(), Unavailable> {
+    let Incarnation { broker_id, broker_epoch } = incarnation;
+    let noted = broker.controller().decide_mut(move |controller, _| {
+        controller.lose_contact(broker_id, broker_epoch);
+        Decision { records: Vec::new(), response: () }
+    });
+    noted.await
 }
 
 /// Looks after all brokers whenever this node's controller takes over. Ends with the node.

@@ -353,6 +353,14 @@ impl Controller {
         session.is_some_and(|session| now_ms <= session.contact_ms + self.config.session_timeout_ms)
     }
 
+    /// Notes that the connection of a broker's heartbeats has ended. Until it speaks again, a new incarnation may take its place at once.
+    pub fn lose_contact(&mut self, broker_id: i32, broker_epoch: i64) {
+        let session = self.heartbeats.get_mut(broker_id);
+        if let Some(session) = session.filter(|session| session.epoch == broker_epoch) {
+            session.is_alive = false;
+        }
+    }
+
     /// Fences a broker whose process is known to be gone, whatever is left of its session. A later incarnation is not concerned.
     pub fn fence_gone(&self, broker_id: i32, broker_epoch: i64) -> Decision<()> {
         let registered = self.image.cluster.broker(broker_id);

@@ -9,7 +9,7 @@ pub(crate) struct Session {
     pub(crate) epoch: i64,
     /// Last contact, or when this controller took over, in milliseconds.
     pub(crate) contact_ms: i64,
-    /// Whether the broker is known to live: it spoke to this controller, and was not fenced since.
+    /// Whether the broker is known to live: it spoke to this controller, and was neither fenced nor lost sight of since.
     pub(crate) is_alive: bool,
     /// How far the broker has replayed the metadata log, −1 before it said.
     pub(crate) metadata_offset: i64,

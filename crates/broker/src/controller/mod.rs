@@ -21,7 +21,7 @@ mod snapshots;
 mod status;
 
 pub(crate) use channel::NodeRequest;
-pub(crate) use decision::{ControllerHandle, Requests};
+pub(crate) use decision::{ControllerHandle, Requests, Unavailable};
 pub use driver::DriverError;
 pub(crate) use driver::{Driver, DriverParts, Publisher};
 pub use metadata_log::MetadataLogError;

@@ -21,7 +21,10 @@ pub(super) fn readiness_problems(broker: &Broker) -> Vec<String> {
     let image = broker.image();
     let registration = image.cluster.broker(broker.node_id());
     let is_stopping = *broker.stopping().borrow();
-    let place = place_problem(registration.map(|registration| &**registration), broker.epoch(), is_stopping);
+    let place = match broker.roles.broker {
+        true => place_problem(registration.map(|registration| &**registration), broker.epoch(), is_stopping),
+        false => is_stopping.then_some("the node is stopping"),
+    };
     let loading = loading_problem(broker.groups().loading_count());
     [place.map(str::to_owned), loading].into_iter().flatten().collect()
 }

@@ -87,6 +87,18 @@ fn a_killed_broker_is_fenced_at_once() {
 }
 
 #[test]
+fn a_killed_broker_can_start_again_at_once() {
+    let mut cluster = Cluster::started(SPLIT);
+    for _ in 0..3 {
+        cluster.kill(3);
+        let began = std::time::Instant::now();
+        cluster.start_all(&[3]);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+    eventually("it is back", || cluster.alive(2) == [2, 3]);
+}
+
+#[test]
 fn a_killed_controller_takes_its_broker_along() {
     let mut cluster = Cluster::started(THREE);
     eventually("all brokers are alive", || cluster.alive(1).len() == 3);
@@ -121,7 +133,9 @@ fn a_broker_that_stops_hands_its_leaderships_over() {
 fn all_nodes_stop_and_start_again() {
     let mut cluster = Cluster::started(THREE);
     assert_eq!(cluster.create_topic(1, "kept", 3), ErrorCode::NONE);
-    (1..=3).for_each(|id| drop(cluster.stop(id)));
+    for id in 1..=3 {
+        cluster.stop(id);
+    }
     cluster.start_all(&[1, 2, 3]);
     eventually("all brokers are alive", || cluster.alive(2) == [1, 2, 3]);
     assert_eq!(cluster.metadata(3).topics.len(), 1);
