@@ -223,7 +223,8 @@ async fn heartbeat(broker: &Broker, wish: Wish) -> Option<BrokerHeartbeatRespons
     };
     let timeout = match wish {
         Wish::ShutDown => Duration::from_millis(2 * election_timeout_ms(broker)),
-        _ => broker.controller_timeout(),
+        // So that an answer that got lost does not cost the session.
+        Wish::StayFenced | Wish::Serve => broker.controller_timeout().min(session(broker) / 3),
     };
     let asked = broker.ask_controller(request, timeout).await;
     asked.inspect_err(|unavailable| tracing::debug!("no heartbeat: {unavailable}")).ok()
@@ -232,11 +233,10 @@ async fn heartbeat(broker: &Broker, wish: Wish) -> Option<BrokerHeartbeatRespons
 /// Has this broker's leaderships moved away, as far as others can take them, and the broker fenced. Takes no longer than a session: after
 /// that the controller takes them away anyway.
 pub(crate) async fn leave(broker: &Broker) {
-    let config = broker.config();
-    let session_ms = config.broker_session_timeout_ms.max(0) as u64;
     let is_alone =
         !broker.image().cluster.brokers().any(|other| other.id != broker.node_id() && !other.fenced);
-    let grace_ms = if is_alone { CONTROLLED_SHUTDOWN_ALONE_MS_MAX } else { session_ms };
+    let grace =
+        if is_alone { Duration::from_millis(CONTROLLED_SHUTDOWN_ALONE_MS_MAX) } else { session(broker) };
     let leaving = async {
         while let Some(response) = heartbeat(broker, Wish::ShutDown).await {
             if response.should_shut_down || response.error_code.is_error() {
@@ -245,9 +245,14 @@ pub(crate) async fn leave(broker: &Broker) {
             sleep_ms(RETRY_MS).await;
         }
     };
-    if tokio::time::timeout(Duration::from_millis(grace_ms), leaving).await.is_err() && !is_alone {
-        tracing::warn!("the leaderships of this broker were not moved within {grace_ms} ms");
+    if tokio::time::timeout(grace, leaving).await.is_err() && !is_alone {
+        tracing::warn!("the leaderships of this broker were not moved within {} ms", grace.as_millis());
     }
+}
+
+/// How long the controller takes a broker for alive that it does not hear of.
+fn session(broker: &Broker) -> Duration {
+    Duration::from_millis(broker.config().broker_session_timeout_ms.max(1) as u64)
 }
 
 /// Two of these without a controller, and none will be there soon.
