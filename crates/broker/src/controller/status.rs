@@ -34,8 +34,6 @@ pub(crate) struct ReplicaStatus {
     pub(crate) epoch: i32,
     /// The epoch's leader, −1 while unknown.
     pub(crate) leader_id: i32,
-    /// Whether it votes.
-    pub(crate) is_voter: bool,
     /// How many vote.
     pub(crate) voter_count: usize,
     /// Where its log ends.
@@ -118,7 +116,6 @@ fn replica(quorum: &Quorum) -> ReplicaStatus {
         role: role_name(quorum),
         epoch: quorum.epoch(),
         leader_id: quorum.leader_id().unwrap_or(-1),
-        is_voter: quorum.is_voter(),
         voter_count: quorum.current_voters().len(),
         end_offset: quorum.log().end_offset,
         high_watermark: quorum.high_watermark(),

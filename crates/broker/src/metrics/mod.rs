@@ -17,6 +17,7 @@ mod http;
 mod latency;
 mod partitions;
 mod process;
+mod quorum;
 mod requests;
 mod scrape;
 mod server;

@@ -5,6 +5,7 @@ use super::exposition::{Kind, Page};
 use super::groups::GroupSamples;
 use super::partitions::ReplicaSamples;
 use super::process::ProcessSample;
+use super::quorum;
 use super::traffic::{self, TrafficSample};
 use crate::broker::Broker;
 use crate::limits::METRICS_TOPICS_MAX;
@@ -21,6 +22,7 @@ pub(super) fn page(broker: &Broker) -> String {
     let replicas = ReplicaSamples::of(&image, &hosted, broker.node_id());
     replicas.write(&mut page);
     ClusterSample::of(&image).write(&mut page, broker.controller().leader_id() == broker.node_id());
+    quorum::write(&mut page, &broker.controller().replica_status().borrow());
     let groups = GroupSamples::of(broker.groups(), &hosted);
     groups.write(&mut page);
     let help = "Things whose series are left out, because there are more than the page may show.";
