@@ -99,6 +99,10 @@ pub(crate) struct DriverParts {
 }
 
 type Work<T> = Pin<Box<dyn Future<Output = T>>>;
+/// Up to where the log is durable.
+type Flushed = Stopped<Result<i64, MetadataLogError>>;
+/// The snapshot, if one was written.
+type SnapshotEnd = Stopped<Result<Option<WrittenSnapshot>, DriverError>>;
 
 pub(crate) struct Driver {
     pub(super) parts: DriverParts,
@@ -113,10 +117,10 @@ pub(crate) struct Driver {
     /// What the answer that is being handled brought.
     pub(super) fetched: FetchedBatches,
     pub(super) download: Option<Download>,
-    flush: Option<Work<Stopped<Result<i64, MetadataLogError>>>>,
+    flush: Option<Work<Flushed>>,
     /// The flush that is under way began before the log was cut: what it made durable may be gone.
     pub(super) is_flush_outdated: bool,
-    snapshot: Option<Work<Stopped<Result<Option<WrittenSnapshot>, DriverError>>>>,
+    snapshot: Option<Work<SnapshotEnd>>,
     pub(super) publications: mpsc::UnboundedSender<Publication>,
     pub(super) has_published: bool,
     /// Up to where the leader last said that records are committed; none before it was heard.

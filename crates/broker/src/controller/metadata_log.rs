@@ -100,6 +100,13 @@ pub enum MetadataLogError {
     },
 }
 
+/// A snapshot as it lies on disk.
+pub(crate) struct SnapshotFile {
+    pub(crate) file: Box<dyn File>,
+    /// Its bytes.
+    pub(crate) size: u64,
+}
+
 /// The log, its snapshots and the election state.
 pub(crate) struct MetadataLog {
     disk: Arc<dyn Disk>,
@@ -273,14 +280,11 @@ impl MetadataLog {
         self.remove_snapshots_before(id)
     }
 
-    /// A snapshot's file and its size; none where there is no such snapshot.
-    pub(crate) fn open_snapshot(
-        &self,
-        id: SnapshotId,
-    ) -> Result<Option<(Box<dyn File>, u64)>, MetadataLogError> {
+    /// A snapshot's file; none where there is no such snapshot.
+    pub(crate) fn open_snapshot(&self, id: SnapshotId) -> Result<Option<SnapshotFile>, MetadataLogError> {
         let name = id.to_string();
         let opened = self.disk.open(&self.dir.join(&name), Access::Read);
-        match opened.and_then(|file| file.size().map(|size| (file, size))) {
+        match opened.and_then(|file| file.size().map(|size| SnapshotFile { file, size })) {
             Ok(opened) => Ok(Some(opened)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(self.file_error(&name, source)),

@@ -25,7 +25,7 @@ pub(crate) use decision::{ControllerHandle, Requests, Unavailable};
 pub use driver::DriverError;
 pub(crate) use driver::{Driver, DriverParts, Publisher};
 pub use metadata_log::MetadataLogError;
-pub(crate) use metadata_log::{MetadataLog, format};
+pub(crate) use metadata_log::{MetadataLog, SnapshotFile, format};
 pub(crate) use outbound::{OutboundConfig, bootstrap_ids};
 pub(crate) use periodic_elections::PeriodicElections;
 pub(crate) use replica_request::{ReplicaRequest, Told};

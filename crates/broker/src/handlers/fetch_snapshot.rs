@@ -16,7 +16,7 @@ use klamm_quorum::wire::{SnapshotPiece, SnapshotRequest, check_cluster_id};
 
 use super::fetch::warm;
 use crate::broker::Broker;
-use crate::controller::{MetadataLog, ReplicaRequest, Told};
+use crate::controller::{MetadataLog, ReplicaRequest, SnapshotFile, Told};
 use crate::request::{Fault, HandlerResult, Outcome, RequestContext, Responder, Response};
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
@@ -64,17 +64,17 @@ fn find(log: &MetadataLog, wanted: &SnapshotRequest) -> Result<(i64, FileSlice),
             ErrorCode::UNKNOWN_SERVER_ERROR
         })?,
     };
-    let (file, size) = opened.ok_or(ErrorCode::SNAPSHOT_NOT_FOUND)?;
+    let SnapshotFile { file, size } = opened.ok_or(ErrorCode::SNAPSHOT_NOT_FOUND)?;
     let position = u64::try_from(wanted.position).map_err(|_| ErrorCode::POSITION_OUT_OF_RANGE)?;
     let left = size.checked_sub(position).filter(|left| *left > 0).ok_or(ErrorCode::POSITION_OUT_OF_RANGE)?;
     let length = left.min(wanted.max_bytes.max(0) as u64) as usize;
-    Ok((size as i64, FileSlice { source: Arc::new(SnapshotFile(file)), position, length }))
+    Ok((size as i64, FileSlice { source: Arc::new(SentFile(file)), position, length }))
 }
 
 /// A snapshot's file that answers are sent from.
-struct SnapshotFile(Box<dyn File>);
+struct SentFile(Box<dyn File>);
 
-impl FileSource for SnapshotFile {
+impl FileSource for SentFile {
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.0.descriptor()
     }
