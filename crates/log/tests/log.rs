@@ -108,6 +108,29 @@ fn reads_respect_their_bounds() {
 }
 
 #[test]
+fn a_read_that_is_cut_ends_between_batches_where_the_index_knows_one() {
+    let (_, log) = new_log(LogConfig { index_interval_bytes: 1, ..LogConfig::default() });
+    for n in 0..10 {
+        append(&log, batch(n, &["0123456789", "0123456789"])).unwrap();
+    }
+    let size = log.size() as usize / 10;
+    let slice = log.read(4, i64::MAX, 3 * size + size / 2, false, None).unwrap();
+    let data = slice.data.unwrap();
+    assert_eq!((data.position as usize, data.length, slice.end_offset), (2 * size, 3 * size, 10));
+    let next = log.read(10, i64::MAX, 1 << 20, false, slice.next).unwrap();
+    assert_eq!(next.data.unwrap().position as usize, 5 * size);
+    // Where the first batch does not fit, it is cut itself.
+    for (bytes_max, length) in [(size - 1, size - 1), (2 * size - 1, size), (2 * size, 2 * size)] {
+        let slice = log.read(4, i64::MAX, bytes_max, false, None).unwrap();
+        assert_eq!(slice.data.unwrap().length, length);
+    }
+    assert_eq!(log.read(4, i64::MAX, 1, true, None).unwrap().data.unwrap().length, size);
+    // What is beyond the end that was asked for is left out as before.
+    let bounded = log.read(4, 10, 3 * size + 1, false, None).unwrap();
+    assert_eq!((bounded.data.unwrap().length, bounded.end_offset), (3 * size, 10));
+}
+
+#[test]
 fn a_hint_is_used_only_where_it_fits() {
     let (_, log) = new_log(small());
     append(&log, batch(0, &["a"])).unwrap();

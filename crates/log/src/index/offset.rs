@@ -80,6 +80,11 @@ impl OffsetIndex {
         (below < self.len()?).then(|| self.entry(below)).transpose()
     }
 
+    /// The last entry whose batch begins at `position` or before it.
+    pub(crate) fn last_at_or_before(&self, position: u64) -> Result<Option<OffsetPosition>, StorageError> {
+        Ok(self.search(position as i64, by_position)?.1)
+    }
+
     /// Adds an entry, after writing those that wait if they are many.
     pub(crate) fn append(&self, offset: i64, position: u64) -> Result<(), StorageError> {
         let count = self.len()?;

@@ -175,6 +175,13 @@ fn read_segment(
     };
     let available = limit.saturating_sub(position);
     let mut length = available.min(bytes_max as u64);
+    if length < available
+        && let Some(next) = segment.last_batch_before(position + length, size)?
+        && next.position > position + length / 2
+    {
+        // Between batches, so that nothing is sent twice and the reader who goes on there needs no search.
+        return slice(segment, position, next.position - position, next.position, next.base_offset).map(Some);
+    }
     if min_one_batch && length < available {
         let first_size = match first_batch {
             Some(batch) => batch.size,

@@ -35,6 +35,24 @@ impl Segment {
         self.first_from(position, size, |_| true)
     }
 
+    /// The last batch in the index that begins at `position` or before it, unless the index or the file is damaged there.
+    pub(crate) fn last_batch_before(
+        &self,
+        position: u64,
+        size: u64,
+    ) -> Result<Option<BatchEntry>, StorageError> {
+        let found = self.offset_index.last_at_or_before(position).and_then(|entry| match entry {
+            Some(entry) if entry.position < size => {
+                Ok(self.batch_at(entry.position, size)?.filter(|batch| batch.last_offset == entry.offset))
+            }
+            _ => Ok(None),
+        });
+        match found {
+            Err(error) if error.is_damage() => Ok(None),
+            found => found,
+        }
+    }
+
     pub(crate) fn first_batch(&self) -> Result<Option<BatchEntry>, StorageError> {
         match self.size() {
             0 => Ok(None),
