@@ -132,6 +132,11 @@ impl Cluster {
         drop(self.nodes.remove(&id).expect("it runs"));
     }
 
+    /// Whether a node runs.
+    pub(crate) fn is_up(&self, id: i32) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
     fn settings(&self, id: i32) -> Loaded {
         let role = self.roles[&id];
         let (roles, listeners) = match role {

@@ -3,3 +3,4 @@
 mod cluster;
 mod membership;
 mod network;
+mod replication;
