@@ -9,6 +9,7 @@ use klamm_config::{BrokerConfig, Layers, Roles};
 use klamm_log::LogDirs;
 use klamm_metadata::MetadataImage;
 use klamm_net::SocketBuffers;
+use klamm_protocol::Uuid;
 use klamm_protocol::messages::CreateTopicsRequest;
 use klamm_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use klamm_replica::FetchSessions;
@@ -32,6 +33,8 @@ use crate::replication::{Fetchers, IsrChanges};
 pub(crate) struct Broker {
     pub(crate) environment: Environment,
     pub(crate) node_id: i32,
+    /// Drawn at each start.
+    pub(crate) incarnation_id: Uuid,
     pub(crate) roles: Roles,
     /// The name of the listener by which controllers reach each other.
     pub(crate) controller_listener: String,

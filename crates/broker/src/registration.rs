@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use klamm_config::{Listener, NodeConfig, SecurityProtocol};
 use klamm_metadata::features;
+use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::broker_registration_request::{Feature, Listener as BrokerListener};
 use klamm_protocol::messages::controller_registration_request::{
     Feature as ControllerFeature, Listener as ControllerListener,
@@ -18,7 +19,6 @@ use klamm_protocol::messages::controller_registration_request::{
 use klamm_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, ControllerRegistrationRequest,
 };
-use klamm_protocol::{ErrorCode, Uuid};
 use tokio::time::Instant;
 
 use crate::broker::Broker;
@@ -34,7 +34,6 @@ const FENCED_RETRY_MS: u64 = 100;
 /// What a broker says of itself.
 pub(crate) struct Registration {
     pub(crate) node: NodeConfig,
-    pub(crate) incarnation_id: Uuid,
     pub(crate) previous_broker_epoch: i64,
     /// The ports that the broker's listeners really have, by listener name.
     pub(crate) ports: BTreeMap<String, u16>,
@@ -97,7 +96,7 @@ impl Registration {
     /// Waits for an active controller and tells it where this node's controller is.
     pub(crate) async fn register_controller(&self, broker: &Arc<Broker>) {
         let answer = loop {
-            let request = self.controller_request(broker.node_id());
+            let request = self.controller_request(broker);
             if let Ok(response) = broker.ask_controller(request, broker.controller_timeout()).await {
                 break response;
             }
@@ -149,7 +148,7 @@ impl Registration {
         BrokerRegistrationRequest {
             broker_id: broker.node_id(),
             cluster_id: broker.cluster_id().to_owned().into(),
-            incarnation_id: self.incarnation_id,
+            incarnation_id: broker.incarnation_id,
             listeners: listeners.collect(),
             features: features.collect(),
             rack: self.node.rack.clone().map(Into::into),
@@ -159,7 +158,7 @@ impl Registration {
         }
     }
 
-    fn controller_request(&self, controller_id: i32) -> ControllerRegistrationRequest<'static> {
+    fn controller_request(&self, broker: &Broker) -> ControllerRegistrationRequest<'static> {
         let listeners = self.node.advertised_controller_listeners.iter().map(|listener| ControllerListener {
             name: listener.name.clone().into(),
             host: host(listener).into(),
@@ -172,8 +171,8 @@ impl Registration {
             max_supported_version: range.max,
         });
         ControllerRegistrationRequest {
-            controller_id,
-            incarnation_id: self.incarnation_id,
+            controller_id: broker.node_id(),
+            incarnation_id: broker.incarnation_id,
             zk_migration_ready: false,
             listeners: listeners.collect(),
             features: features.collect(),

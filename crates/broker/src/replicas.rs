@@ -1,6 +1,8 @@
 //! Makes this broker's partitions follow the metadata: created, led, configured and deleted as it says.
 //!
 //! New partitions are there before the image that tells clients of them is; deleted ones are gone from it before their files are.
+//! Nothing is led or followed before the image has this incarnation of the broker: what was so before it started may be long over, and a
+//! leader of the past would have followers of the past cut what is committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -26,6 +28,8 @@ use crate::replication::key_of;
 /// The publisher of a broker.
 pub(crate) struct Replicas {
     broker: Arc<Broker>,
+    /// Whether the metadata had this incarnation of the broker.
+    is_registered: bool,
 }
 
 /// A partition that is to be here.
@@ -62,7 +66,7 @@ fn everything(image: &MetadataImage) -> MetadataDelta {
 
 impl Replicas {
     pub(crate) fn new(broker: Arc<Broker>) -> Self {
-        Self { broker }
+        Self { broker, is_registered: false }
     }
 
     async fn follow(&mut self, image: Arc<MetadataImage>, delta: MetadataDelta) {
@@ -70,6 +74,10 @@ impl Replicas {
         let mut hosted = HostedTopics::clone(&self.broker.hosted());
         let mut deleted = self.delete_topics(&mut hosted, &delta.deleted_topics);
         deleted.extend(self.leave_reassigned(&image, &delta.changed_partitions, &mut hosted));
+        // Where there is a new topic of that name, its folders need the place.
+        let is_renewed = |gone: &TopicPartition| image.topics.by_name(&gone.topic).is_some();
+        let (renewed, deleted): (Vec<_>, Vec<_>) = deleted.into_iter().partition(is_renewed);
+        self.remove_files(renewed).await;
         let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
         let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
         if !delta.brokers.is_empty() {
@@ -242,13 +250,19 @@ impl Replicas {
     /// Tells partitions who leads them. Returns those of the offsets topic whose lead came or went: the index, and the partition where
     /// it came.
     fn follow_leaders(
-        &self,
+        &mut self,
         image: &MetadataImage,
         changed: &BTreeSet<TopicIdPartition>,
         hosted: &HostedTopics,
     ) -> Vec<(i32, Option<Arc<Partition>>)> {
         let mut coordinating = Vec::new();
-        for &id in changed {
+        let own = image.cluster.broker(self.broker.node_id());
+        if own.is_none_or(|own| own.incarnation_id != self.broker.incarnation_id) {
+            return coordinating;
+        }
+        let all = (!self.is_registered).then(|| everything(image).changed_partitions);
+        self.is_registered = true;
+        for &id in all.as_ref().unwrap_or(changed) {
             let local = hosted.by_id(id.topic_id).and_then(|topic| topic.partition(id.partition));
             let (Some(local), Some(state)) = (local, image.topics.partition(id)) else { continue };
             let had_lead = local.leadership().is_here;

@@ -141,6 +141,7 @@ impl Starting {
         let broker = Arc::new(Broker {
             environment: environment.clone(),
             node_id: node.node_id,
+            incarnation_id: random_uuid(&environment),
             roles: node.roles,
             controller_listener: node.controller_listener_names.first().cloned().unwrap_or_default(),
             cluster_id: opened.cluster_id,
@@ -182,7 +183,6 @@ impl Starting {
         let mut ended =
             run_controller(&broker, &node, layers, opened.metadata_log, opened.metadata, requests);
         let registration = Arc::new(Registration {
-            incarnation_id: random_uuid(&environment),
             previous_broker_epoch: previous_epoch(&opened.dirs),
             ports: sockets::ports(&sockets),
             node,

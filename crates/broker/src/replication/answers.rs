@@ -63,6 +63,8 @@ pub(super) fn take(
                 go_on(fetcher, key, &known.partition);
             }
             Ok(Some(duty)) => duties.push((key, asked, duty)),
+            // A log that the disk has failed is not followed any more: the controller gets to know.
+            Err(_) if known.partition.log().is_failed() => fetcher.leave(key),
             Err(error_code) => put_off(broker, fetcher, key, known, error_code),
         }
     }
@@ -103,6 +105,10 @@ fn take_one(
     match partition.take_fetched(asked, fetched) {
         Ok(must_flush) => Ok(must_flush.then_some(Duty::Flush)),
         Err(FollowError::Outdated) => Ok(None),
+        // The log is about to be replaced, or to close.
+        Err(FollowError::Append(klamm_log::AppendError::Closed)) if !partition.log().is_failed() => {
+            Err(ErrorCode::NOT_LEADER_OR_FOLLOWER)
+        }
         Err(error) => {
             tracing::error!(
                 "{}-{} does not take what its leader has at {}: {error}",
