@@ -128,15 +128,22 @@ impl Quorum {
             Some(leader) if leader == local.id && self.is_voter() => {
                 let election_deadline_ms = now_ms + self.election_timeout();
                 let unconfirmed = self.other_voters();
-                self.role =
-                    Role::Resigned { preferred_candidates: Vec::new(), unconfirmed, election_deadline_ms };
+                let voters = self.current_voters().iter().map(|voter| voter.key);
+                // Nobody's log is known to be longer than another's, but somebody has to be the first.
+                let preferred_candidates = voters.filter(|key| key.id != local.id).collect();
+                self.role = Role::Resigned { preferred_candidates, unconfirmed, election_deadline_ms };
             }
             Some(leader) if leader != local.id && self.current_voters().get(leader).is_some() => {
                 self.become_follower(now_ms, election.epoch, leader, outputs);
             }
             leader_id => {
                 let leader_id = leader_id.filter(|&leader| leader != local.id);
-                let election_deadline_ms = now_ms + self.election_timeout();
+                let wait_ms = match election.epoch {
+                    // Nobody has led yet, so nobody is to be waited for.
+                    0 => self.turn_ms(local.id),
+                    _ => self.election_timeout(),
+                };
+                let election_deadline_ms = now_ms + wait_ms;
                 self.role = Role::Unattached { leader_id, voted: election.voted, election_deadline_ms };
             }
         }
@@ -286,11 +293,7 @@ impl Quorum {
     /// A request failed, and the process that should have answered is known to be gone. One that follows it looks for another leader without
     /// waiting for the fetch timeout; the pre-vote keeps those from harm who still hear it.
     pub fn on_node_gone(&mut self, now_ms: i64, id: i32) -> Vec<Output> {
-        let local = self.config.local.key.id;
-        let rank = self.current_voters().ids().filter(|&voter| voter != id && voter < local).count();
-        // One after the other: all notice at the same time, and two that stand at once take each other's votes.
-        let turn_ms = (self.config.election_timeout_ms / 10).max(1);
-        let wait_ms = turn_ms / 2 + turn_ms * rank as i64;
+        let wait_ms = self.turn_ms(id);
         match &mut self.role {
             Role::Follower(follower) if follower.leader_id == id => {
                 // The others have to notice as well, and whoever they notice it of may be elected.
@@ -367,6 +370,15 @@ impl Quorum {
     /// Error, epoch and leader, as every response carries them.
     pub(crate) fn info(&self, error: ErrorCode) -> EpochInfo {
         EpochInfo { error, epoch: self.epoch, leader_id: self.leader_id() }
+    }
+
+    /// How long this voter waits for its turn to stand where all know that there is no leader and that node `gone` will not be it. They stand
+    /// one after the other: two that stand at once take each other's votes.
+    fn turn_ms(&self, gone: i32) -> i64 {
+        let local = self.config.local.key.id;
+        let rank = self.current_voters().ids().filter(|&voter| voter != gone && voter < local).count();
+        let turn_ms = (self.config.election_timeout_ms / 10).max(1);
+        turn_ms / 2 + turn_ms * rank as i64
     }
 
     /// The election timeout, with chance added so that two voters seldom stand at once.
