@@ -1,5 +1,6 @@
 //! `klamm start`: the broker.
 
+use std::future::Future;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -41,6 +42,10 @@ pub(crate) struct Start {
     /// The address to serve clients on; 127.0.0.1:9092 where no setting names one
     #[arg(short, long, value_name = "HOST:PORT")]
     listen: Option<String>,
+
+    /// Stop as soon as standard input is closed, which it is when the process that holds its other end has ended
+    #[arg(long, hide = true)]
+    stop_with_stdin: bool,
 }
 
 impl Start {
@@ -50,9 +55,10 @@ impl Start {
         let loaded = self.load()?;
         let (environment, threads) = environment::start(loaded.node.worker_threads)?;
         let (outcome, result) = std::sync::mpsc::channel();
-        let control = environment.clone();
+        let (control, stops_with_stdin) = (environment.clone(), self.stop_with_stdin);
         environment.spawn(Place::Control, move || async move {
-            let _ = outcome.send(serve(loaded, control, began).await);
+            let stop = signals::asked_to_stop_or(stops_with_stdin.then(signals::stdin_closed));
+            let _ = outcome.send(serve(loaded, control, began, stop).await);
         });
         let result = result.recv().unwrap_or_else(|_| Err(Failure::new("the broker ended without a reason")));
         threads.stop();
@@ -81,8 +87,13 @@ pub(crate) fn all_problems(error: LoadError) -> Failure {
     Failure::new(problems.join("\nklamm: "))
 }
 
-async fn serve(loaded: Loaded, environment: Environment, began: Instant) -> Result<(), Failure> {
-    let mut stop = Box::pin(signals::asked_to_stop());
+async fn serve(
+    loaded: Loaded,
+    environment: Environment,
+    began: Instant,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let mut stop = Box::pin(stop);
     let started = tokio::select! {
         started = klamm_broker::start(loaded, environment) => started,
         _ = &mut stop => return Ok(()),

@@ -3,13 +3,14 @@
 mod binary;
 
 use std::io::{BufRead, BufReader, Lines};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use binary::{Run, command};
 
-/// A running cluster of one node; it is killed when dropped, and its node with it when it is stopped.
+/// A running cluster of one node; it is killed when dropped, and ends its node with it.
 struct DevCluster {
     process: Child,
     lines: Lines<BufReader<ChildStderr>>,
@@ -73,6 +74,20 @@ fn a_folder_is_gone_on_with() {
     let listed: Run = command(&[&["topic", "list"][..], &bootstrap].concat()).output().unwrap().into();
     assert!(listed.out.contains("kept"), "{}", listed.out);
     cluster.stop();
+}
+
+#[test]
+fn nodes_do_not_outlive_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut cluster = DevCluster::start(folder.path(), port);
+    cluster.line_with("klamm: cluster of 1 node is ready on ");
+    cluster.process.kill().unwrap();
+    cluster.process.wait().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_ok() {
+        assert!(Instant::now() < deadline, "the node still listens");
+    }
 }
 
 #[test]

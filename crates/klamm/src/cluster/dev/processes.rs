@@ -122,8 +122,9 @@ impl Drop for Processes {
 fn start(node: &Node, options: &[String], sender: &Sender<Event>) -> Result<Process, Failure> {
     let binary = std::env::current_exe().context(|| "cannot find this binary".to_owned())?;
     let mut command = Command::new(binary);
-    command.arg("start").arg("--config").arg(&node.file).args(options);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.arg("start").arg("--stop-with-stdin").arg("--config").arg(&node.file).args(options);
+    // The other end stays with the child's handle here: when this process ends, however it does, so do the nodes.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().context(|| format!("cannot start node {}", node.id))?;
     let pid = Pid::from_child(&child);
     let outputs: [Option<Box<dyn Read + Send>>; 2] = [
@@ -147,6 +148,8 @@ fn read_lines(id: u16, output: Box<dyn Read + Send>, sender: Sender<Event>) -> t
 
 /// Tells of a process's end after its last line.
 fn wait_for(id: u16, mut child: Child, readers: Vec<thread::JoinHandle<()>>, sender: Sender<Event>) {
+    // Waiting for the child would close its input.
+    let input = child.stdin.take();
     thread::spawn(move || {
         for reader in readers {
             // A reader that has panicked has read what it could.
@@ -156,6 +159,7 @@ fn wait_for(id: u16, mut child: Child, readers: Vec<thread::JoinHandle<()>>, sen
             // Nobody may be left who wants to know.
             let _ = sender.send(Event::Ended(id, status));
         }
+        drop(input);
     });
 }
 
