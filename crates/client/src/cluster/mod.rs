@@ -120,7 +120,7 @@ impl Cluster {
     pub(crate) async fn any_broker(&self) -> Result<Connection, ConnectError> {
         let candidates = self.candidates();
         let start = self.next_start.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if let Some(connection) = self.open_connection(&candidates) {
+        if let Some(connection) = self.open_connection(&candidates, start) {
             return Ok(connection);
         }
         let mut last = ConnectError::UnknownBroker { id: -1 };
@@ -149,10 +149,12 @@ impl Cluster {
         known.chain(bootstrap).collect()
     }
 
-    /// One of the candidates' connections that is open already.
-    fn open_connection(&self, candidates: &[(NodeKey, BrokerName)]) -> Option<Connection> {
+    /// One of the candidates' connections that is open already, another one each time: a broker that has lost its
+    /// cluster answers like any other, with leaders that are no more.
+    fn open_connection(&self, candidates: &[(NodeKey, BrokerName)], start: usize) -> Option<Connection> {
         let slots = self.slots.lock();
-        candidates.iter().find_map(|(key, name)| {
+        let (before, behind) = candidates.split_at(start % candidates.len().max(1));
+        behind.iter().chain(before).find_map(|(key, name)| {
             let slot = slots.get(key)?.try_lock().ok()?;
             slot.connection.as_ref().filter(|c| !c.is_closed() && c.broker() == name).cloned()
         })
