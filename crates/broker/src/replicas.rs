@@ -408,6 +408,32 @@ fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateE
             }
         }
     }
-    let directory = Some(wanted.directory).filter(|id| !directory_id::is_reserved(*id));
+    let directory = Some(wanted.directory).filter(|id| !is_left_to_us(dirs, *id));
     dirs.create(&partition, Some(topic_id), directory, wanted.settings.log.clone(), now_ms)
+}
+
+/// Whether this broker chooses the directory of a replica that the metadata has in this one: where it leaves the choice to the broker, and
+/// where the directory is gone, its disk replaced by another. While a directory is offline it could be that one.
+fn is_left_to_us(dirs: &LogDirs, directory: Uuid) -> bool {
+    let mut others = dirs.directories().iter();
+    directory_id::is_reserved(directory)
+        || others.all(|ours| ours.is_online() && ours.id() != Some(directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_log::disk::RealDisk;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_gone_leaves_the_choice_to_the_broker() {
+        let folder = tempfile::tempdir().unwrap();
+        let dirs = LogDirs::open(Arc::new(RealDisk), &[folder.path().to_owned()], 10).unwrap();
+        dirs.format("cluster", 1, || Uuid::from_u128(7 << 64)).unwrap();
+        let ours = dirs.directories()[0].id().unwrap();
+        assert!(!is_left_to_us(&dirs, ours));
+        assert!(is_left_to_us(&dirs, directory_id::UNASSIGNED));
+        assert!(is_left_to_us(&dirs, Uuid::from_u128(8 << 64)), "the disk was replaced");
+    }
 }

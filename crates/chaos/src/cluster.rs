@@ -15,7 +15,7 @@ use crate::proxy::{Cut, Wires};
 use crate::settings::{Ports, Settings};
 
 /// The size of a node's own disk, where it has one.
-const DISK_MEGABYTES: u32 = 2_048;
+const DISK_MEGABYTES: u32 = 512;
 /// How long a node with a new disk may take to get its vote back.
 const REJOIN_TIME_MAX: Duration = Duration::from_secs(60);
 

@@ -65,7 +65,8 @@ fn answer(context: &RequestContext<'_>) -> ApiVersionsResponse<'static> {
     let image = context.broker.image();
     // The quorum's own feature is in no metadata record; like Kafka, level 0 is not worth a word.
     let kraft_version = Some(context.broker.controller().kraft_version()).filter(|level| *level > 0);
-    let levels = image.features.iter().chain(kraft_version.map(|level| (features::KRAFT_VERSION.name, level)));
+    let levels =
+        image.features.iter().chain(kraft_version.map(|level| (features::KRAFT_VERSION.name, level)));
     let finalized = levels.map(|(name, level)| FinalizedFeatureKey {
         name: name.to_owned().into(),
         max_version_level: level,
