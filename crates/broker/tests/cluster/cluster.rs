@@ -156,6 +156,8 @@ impl Cluster {
             format!("controller.quorum.voters={}", voters.join(",")),
             "log.dirs=/data".to_owned(),
             "offsets.topic.num.partitions=3".to_owned(),
+            format!("broker.rack=rack{id}"),
+            "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector".to_owned(),
         ];
         load(&Options { set: set.to_vec(), ..Options::default() }).unwrap()
     }

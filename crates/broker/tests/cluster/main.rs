@@ -1,6 +1,8 @@
 //! Several nodes in one process, over real sockets.
 
 mod cluster;
+mod coordinators;
 mod membership;
 mod network;
+mod replicated;
 mod replication;
