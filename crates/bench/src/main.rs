@@ -59,9 +59,11 @@ fn compare(arguments: &Arguments) -> Result<()> {
     let launcher = Launcher { klamm: klamm_binary(arguments)?, folder: arguments.data_folder() };
     let machine = Machine::look();
     println!("{machine}\n");
-    let results = rounds::run(&scenarios, &arguments.plan(), &launcher)?;
+    // A run that is broken off leaves what it has.
+    let keep = |results: &Results| write(arguments, &machine, results);
+    let results = rounds::run(&scenarios, &arguments.plan(), &launcher, keep)?;
     println!("\n{}", table::markdown(&results));
-    write(arguments, &machine, &results)
+    Ok(())
 }
 
 fn write(arguments: &Arguments, machine: &Machine, results: &Results) -> Result<()> {

@@ -18,8 +18,14 @@ pub(crate) struct Plan {
     pub(crate) scale: Scale,
 }
 
-/// Runs all rounds of all scenarios. A target that fails in a scenario has no figures in it; the reason is printed.
-pub(crate) fn run(scenarios: &[Scenario], plan: &Plan, launcher: &Launcher) -> Result<Results> {
+/// Runs all rounds of all scenarios, and hands on what there is after each. A target that fails in a scenario has no
+/// figures in it; the reason is printed.
+pub(crate) fn run(
+    scenarios: &[Scenario],
+    plan: &Plan,
+    launcher: &Launcher,
+    after_each: impl Fn(&Results) -> Result<()>,
+) -> Result<Results> {
     let shared = Shared::default();
     let topics = Cell::new(0);
     let mut results = Results::default();
@@ -55,6 +61,7 @@ pub(crate) fn run(scenarios: &[Scenario], plan: &Plan, launcher: &Launcher) -> R
         }
         results.rows.extend(rows(scenario, &runs));
         eprintln!("{} done after {:.1} minutes", scenario.name, begin.elapsed().as_secs_f64() / 60.0);
+        after_each(&results)?;
     }
     Ok(results)
 }
