@@ -34,7 +34,10 @@ impl Cluster {
         let klamm = arguments.klamm()?;
         let command: Vec<String> = match &arguments.node_command {
             Some(command) => command.split_whitespace().map(str::to_owned).collect(),
-            None => vec![klamm.display().to_string(), "start".to_owned(), "--config".to_owned()],
+            // With their input a node's end follows ours, however that comes.
+            None => [&*klamm.display().to_string(), "start", "--stop-with-stdin", "--config"]
+                .map(str::to_owned)
+                .into(),
         };
         let nodes =
             (1..=arguments.nodes).map(|id| Node::new(id, folder.join(format!("node-{id}")), command.clone()));

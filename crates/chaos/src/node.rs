@@ -57,7 +57,7 @@ impl Node {
             self.command.split_first().ok_or_else(|| Failure::new("the node command is empty"))?;
         let mut command = Command::new(program);
         command.args(arguments).arg(self.settings());
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         let spawned = command.spawn();
         self.process = Some(spawned.map_err(|error| Failure::new(format!("cannot run {program}: {error}")))?);
         Ok(())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use klamm_client::{Admin, Uuid};
+use klamm_client::{Admin, Quorum, Uuid};
 use klamm_config::endpoint::HostPort;
 use klamm_config::load::{Loaded, Options, load};
 use klamm_config::properties;
@@ -91,10 +91,15 @@ impl AddVoter {
 }
 
 async fn observed_directory(admin: &Admin, id: i32) -> Result<Uuid, Failure> {
-    let quorum = admin.describe_quorum().await?;
-    let observer = quorum.observers.iter().find(|observer| observer.id == id);
-    match observer.map(|observer| observer.directory_id).filter(|directory| *directory != Uuid::ZERO) {
-        Some(directory) => Ok(directory),
+    directory_among(&admin.describe_quorum().await?, id)
+}
+
+/// The directory that the observer follows with now: the quorum remembers its earlier ones for a while.
+fn directory_among(quorum: &Quorum, id: i32) -> Result<Uuid, Failure> {
+    let observed =
+        quorum.observers.iter().filter(|observer| observer.id == id && observer.directory_id != Uuid::ZERO);
+    match observed.max_by_key(|observer| observer.last_fetch_ms) {
+        Some(observer) => Ok(observer.directory_id),
         None if quorum.voters.iter().any(|voter| voter.id == id) => Err(Failure::new(format!(
             "node {id} is a voter already; --directory-id names another disk of it"
         ))),
@@ -128,4 +133,38 @@ fn directory_id(directory: &Path) -> Result<Uuid, Failure> {
     let id = properties.into_iter().find(|property| property.key == "directory.id");
     id.and_then(|property| property.value.parse().ok())
         .ok_or_else(|| Failure::new(format!("{shown} has no directory.id")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use klamm_client::QuorumReplica;
+
+    use super::*;
+
+    fn replica(id: i32, directory: u128, last_fetch_ms: i64) -> QuorumReplica {
+        QuorumReplica {
+            id,
+            directory_id: Uuid::from_u128(directory),
+            log_end_offset: 0,
+            last_fetch_ms,
+            last_caught_up_ms: last_fetch_ms,
+        }
+    }
+
+    #[test]
+    fn the_disk_that_is_followed_with_now_gets_the_vote() {
+        let quorum = Quorum {
+            leader: 1,
+            leader_epoch: 1,
+            high_watermark: 1,
+            voters: vec![replica(1, 1, 0)],
+            observers: vec![replica(3, 0, 99), replica(3, 7, 10), replica(3, 8, 50), replica(3, 9, 20)],
+            endpoints: BTreeMap::new(),
+        };
+        assert_eq!(directory_among(&quorum, 3).ok(), Some(Uuid::from_u128(8)));
+        assert!(directory_among(&quorum, 1).expect_err("a voter").to_string().contains("voter already"));
+        assert!(directory_among(&quorum, 4).expect_err("unknown").to_string().contains("start it first"));
+    }
 }
