@@ -11,6 +11,8 @@ use klamm_metadata::cluster::ClusterImage;
 use klamm_metadata::partition::Partition as Registration;
 use klamm_protocol::ErrorCode;
 use klamm_replica::{FollowerFetch, IsrProposal, Leader, LeaderStep, Moment, ProposalAnswer};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::Partition;
 
@@ -189,6 +191,7 @@ impl Partition {
         if step.proposal.is_some() {
             self.note_isr(known);
         }
+        self.lowered.advance(known.low_watermark(self.log_start_offset()));
         Ok(self.carry_out(step))
     }
 
@@ -201,6 +204,23 @@ impl Partition {
             Some(leader) if leader.has_follower(replica_id) => Ok(()),
             _ if leader_epoch >= 0 => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
             _ => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        }
+    }
+
+    /// Waits until no replica that is there has records below an offset. Returns where the least log start is.
+    ///
+    /// # Errors
+    /// `REQUEST_TIMED_OUT` at the deadline, `NOT_LEADER_OR_FOLLOWER` when this broker does not lead.
+    pub(crate) async fn deleted_everywhere(&self, offset: i64, deadline: Instant) -> Result<i64, ErrorCode> {
+        let woken = Arc::new(Notify::new());
+        loop {
+            let _place = self.lowered.register(offset, &woken);
+            let low_watermark = self.as_leader(|leader| leader.low_watermark(self.log_start_offset()));
+            let low_watermark = low_watermark.ok_or(ErrorCode::NOT_LEADER_OR_FOLLOWER)?;
+            if low_watermark >= offset {
+                return Ok(low_watermark);
+            }
+            timeout_at(deadline, woken.notified()).await.map_err(|_| ErrorCode::REQUEST_TIMED_OUT)?;
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Partition {
     committed: Arc<OffsetWaiters>,
     /// Those who wait for the log end: followers.
     ended: Arc<OffsetWaiters>,
+    /// Those who wait for the least log start of all replicas.
+    lowered: Arc<OffsetWaiters>,
     /// Those who wait for a flush.
     flushed: Arc<OffsetWaiters>,
     flushes: Flushes,
@@ -111,6 +113,7 @@ impl Partition {
             leader: Mutex::default(),
             committed: Arc::default(),
             ended: Arc::default(),
+            lowered: Arc::default(),
             flushed: Arc::default(),
             flushes: Flushes::default(),
             unflushed_since_ms: AtomicI64::new(flush::NEVER),
@@ -201,7 +204,8 @@ impl Partition {
     }
 
     fn wake_all(&self) {
-        [&self.committed, &self.ended, &self.flushed].into_iter().for_each(|waiters| waiters.wake_all());
+        let waiters = [&self.committed, &self.ended, &self.lowered, &self.flushed];
+        waiters.into_iter().for_each(|waiters| waiters.wake_all());
     }
 
     /// The log's bytes from the batch that holds `offset` on, up to the log end: at least one batch, if there is one.

@@ -1,10 +1,11 @@
 //! Records on three brokers: acknowledged ones outlive their leader, and replicas become equal again.
 
 use klamm_protocol::ErrorCode;
-use klamm_protocol::messages::AlterPartitionReassignmentsRequest;
 use klamm_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
+use klamm_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use klamm_protocol::messages::{AlterPartitionReassignmentsRequest, DeleteRecordsRequest};
 
 use crate::cluster::eventually;
 use crate::replicated::{ALL, LEADER, Replicated};
@@ -135,4 +136,23 @@ fn consumers_are_sent_to_a_replica_in_their_rack() {
     let read = replicated.fetch(near, 0, rack);
     assert_eq!((read.error_code, read.preferred_read_replica), (ErrorCode::NONE, -1));
     assert!(read.records.is_some_and(|records| !records.is_empty()));
+}
+
+#[test]
+fn deleted_records_are_deleted_everywhere() {
+    let replicated = Replicated::new("1");
+    for n in 0..5 {
+        replicated.produce_until_acknowledged(1, &n.to_string());
+    }
+    replicated.settles();
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: 3 };
+    let topic = DeleteRecordsTopic { name: "t".into(), partitions: vec![partition] };
+    let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 30_000 };
+    let response = replicated.cluster.ask(replicated.leader(1), &request, 2);
+    let answer = &response.topics[0].partitions[0];
+    assert_eq!((answer.error_code, answer.low_watermark), (ErrorCode::NONE, 3));
+    for id in 1..=3 {
+        assert_eq!(replicated.fetch(id, 2, "").error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "node {id}");
+        assert_eq!(replicated.fetch(id, 3, "").log_start_offset, 3, "node {id}");
+    }
 }
