@@ -8,6 +8,7 @@ mod franz_go;
 mod hostile;
 mod kafka_tools;
 mod kcat;
+mod mixed;
 mod numbered;
 mod python;
 mod rust_crates;
@@ -24,6 +25,7 @@ pub(crate) fn all() -> Vec<Check> {
         folders::CHECKS,
         sigkill::CHECKS,
         hostile::CHECKS,
+        mixed::CHECKS,
     ]
     .concat()
 }

@@ -14,8 +14,10 @@ use crate::check::{Fault, Verdict};
 use crate::peers::Peers;
 use crate::program::{self, End};
 
+mod cluster;
 mod folder;
 
+pub(crate) use cluster::Cluster;
 pub(crate) use folder::{NodeFolder, Plan, free_ports};
 
 /// A JVM on a busy machine takes its time.
@@ -74,6 +76,15 @@ pub(crate) fn format(folder: &NodeFolder, peers: &Peers) -> Verdict {
         End::Exit(0) => Ok(()),
         _ => Err(Fault::failed("StorageTool to format the folder", format!("{output:?}"))),
     }
+}
+
+/// Formats the folder with its software's own tool.
+fn format_with(software: &Software, folder: &NodeFolder, peers: &Peers) -> Verdict {
+    let Software::Klamm(binary) = software else { return format(folder, peers) };
+    let mut command = Command::new(binary);
+    command.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(folder.settings());
+    let output = program::run(&mut command, b"", START_TIME_MAX)?;
+    output.successful("klamm format").map(drop)
 }
 
 /// The id that folders are formatted with.

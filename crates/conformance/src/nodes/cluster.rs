@@ -1,0 +1,103 @@
+//! Clusters of several nodes, each of either software.
+
+use std::path::Path;
+
+use super::{Node, NodeFolder, Plan, Software, format_with, free_ports};
+use crate::check::{Fault, Verdict};
+use crate::peers::Peers;
+
+/// What a node of a cluster is made of: its software, its `process.roles`.
+pub(crate) type Member<'a> = (&'a Software, &'a str);
+
+/// Nodes with the ids 1, 2, 3, …; the first controllers are the voters, and stay it.
+pub(crate) struct Cluster<'a> {
+    peers: &'a Peers,
+    members: Vec<Running<'a>>,
+}
+
+struct Running<'a> {
+    software: &'a Software,
+    roles: &'a str,
+    folder: NodeFolder,
+    controller_address: String,
+    node: Option<Node>,
+}
+
+impl<'a> Cluster<'a> {
+    /// Formats the nodes' folders, each with its software's own tool, and starts none.
+    pub(crate) fn format(
+        root: &Path,
+        peers: &'a Peers,
+        members: &[Member<'a>],
+        settings: &[(&str, &str)],
+    ) -> Verdict<Self> {
+        let ports = members.iter().map(|_| free_ports()).collect::<Result<Vec<_>, _>>()?;
+        let ids = 1..;
+        let controllers =
+            ids.clone().zip(members).zip(&ports).filter(|((_, (_, roles)), _)| roles.contains("controller"));
+        let voters: Vec<String> =
+            controllers.map(|((id, _), ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
+        let voters = voters.join(",");
+        let replication_factor =
+            members.iter().filter(|(_, roles)| roles.contains("broker")).count().clamp(1, 3);
+        let mut running = Vec::new();
+        for ((node_id, (software, roles)), ports) in ids.zip(members).zip(ports) {
+            let plan = Plan { node_id, roles, ports, voters: &voters, replication_factor, settings };
+            let folder = NodeFolder::planned(root.join(format!("node-{node_id}")), &plan)?;
+            format_with(software, &folder, peers)?;
+            let controller_address = format!("127.0.0.1:{}", ports[1]);
+            running.push(Running { software, roles, folder, controller_address, node: None });
+        }
+        Ok(Self { peers, members: running })
+    }
+
+    fn member(&mut self, id: usize) -> Verdict<&mut Running<'a>> {
+        let unknown = || Fault::failed("a node of the cluster", format!("node {id}"));
+        self.members.get_mut(id.wrapping_sub(1)).ok_or_else(unknown)
+    }
+
+    /// Starts a node and waits until it listens.
+    pub(crate) fn start(&mut self, id: usize) -> Verdict {
+        let peers = self.peers;
+        let member = self.member(id)?;
+        member.node = Some(member.software.start(&member.folder, peers)?);
+        Ok(())
+    }
+
+    pub(crate) fn start_all(&mut self) -> Verdict {
+        (1..=self.members.len()).try_for_each(|id| self.start(id))
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, id: usize) -> Verdict {
+        self.member(id)?.node.take().map_or(Ok(()), |node| Ok(node.kill()?))
+    }
+
+    /// SIGTERM.
+    pub(crate) fn stop(&mut self, id: usize) -> Verdict {
+        self.member(id)?.node.take().map_or(Ok(()), Node::stop)
+    }
+
+    /// All of them, brokers before controllers, so that each can take its leave.
+    pub(crate) fn stop_all(&mut self) -> Verdict {
+        let mut ids: Vec<usize> = (1..=self.members.len()).collect();
+        ids.sort_by_key(|id| self.members[id - 1].roles.contains("controller"));
+        ids.into_iter().try_for_each(|id| self.stop(id))
+    }
+
+    /// Where clients reach the brokers.
+    pub(crate) fn bootstrap(&self) -> String {
+        let brokers = self.members.iter().filter(|member| member.roles.contains("broker"));
+        brokers.map(|member| member.folder.address().to_owned()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Where the controllers are reached.
+    pub(crate) fn controllers(&self) -> String {
+        let controllers = self.members.iter().filter(|member| member.roles.contains("controller"));
+        controllers.map(|member| member.controller_address.clone()).collect::<Vec<_>>().join(",")
+    }
+
+    pub(crate) fn folder(&self, id: usize) -> &NodeFolder {
+        &self.members[id - 1].folder
+    }
+}
