@@ -4,6 +4,9 @@
 
 use std::{error::Error, fs, path::Path};
 
+// It is built as the targets are, whose instruments have to be somewhere.
+use libfuzzer_sys as _;
+
 use klamm_config::setting::Scope;
 use klamm_log::FileKind;
 use klamm_records::{BatchHeader, DecompressLimits, RecordIter};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::check::{Check, Fault, Needs, Verdict};
 use crate::nodes::Software;
+use crate::program::End;
 use crate::stage::Stage;
 
 mod broker;
@@ -47,10 +48,10 @@ fn wait_until(what: &str, mut look: impl FnMut() -> Verdict<Result<(), String>>)
     }
 }
 
-/// What a tool printed, whether or not it succeeded: for looking again.
+/// What a tool printed, and if it failed what it said of that: for looking again.
 fn look(stage: &Stage<'_>, class: &str, args: &str) -> Verdict<String> {
     let output = stage.tool_ending_somehow(class, args, "")?;
-    Ok(output.stdout + &output.stderr)
+    Ok(if output.end == End::Exit(0) { output.stdout } else { output.stdout + &output.stderr })
 }
 
 /// The value in a line of `Name:   value`.
