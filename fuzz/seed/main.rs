@@ -4,9 +4,6 @@
 
 use std::{error::Error, fs, path::Path};
 
-// It is built as the targets are, whose instruments have to be somewhere.
-use libfuzzer_sys as _;
-
 use klamm_config::setting::Scope;
 use klamm_log::FileKind;
 use klamm_records::{BatchHeader, DecompressLimits, RecordIter};
@@ -23,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn exchanges(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/rpc");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/rpc");
     for entry in fs::read_dir(golden)? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|s| s.to_str()).ok_or("a file without a name")?;
@@ -46,7 +43,7 @@ fn exchanges(corpus: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn batches(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/batches.txt");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/batches.txt");
     let (folder, bodies) = (corpus.join("record_batches"), corpus.join("compression"));
     fs::create_dir_all(&folder)?;
     fs::create_dir_all(&bodies)?;
@@ -76,7 +73,7 @@ const LOGS: [&str; 5] = [
 const CONTROL: u8 = 5;
 
 fn stored_records(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/files");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/files");
     let folder = corpus.join("stored_records");
     fs::create_dir_all(&folder)?;
     for (log, file) in (0_u8..).zip(LOGS) {
@@ -112,7 +109,7 @@ const LOG_FILES: [(&str, u8); 8] = [
 
 /// Every folder as one input, and every small file as one of its own.
 fn folders(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/files");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/files");
     let (folders, files) = (corpus.join("log_folder"), corpus.join("log_files"));
     fs::create_dir_all(&folders)?;
     fs::create_dir_all(&files)?;
@@ -169,7 +166,7 @@ const METADATA: [(&str, u8); 6] = [
 ];
 
 fn metadata_logs(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/files");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/files");
     let folder = corpus.join("metadata_log");
     fs::create_dir_all(&folder)?;
     for (file, choices) in METADATA {
