@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::{Crash, SimulatedDisk};
 use klamm_log::{
     AbortedTransaction, Compacted, CompactionError, LeaderAppend, Log, LogConfig, LogOpening, verify,
@@ -241,7 +242,7 @@ fn a_producer_goes_on_behind_its_compacted_records() {
     drop(log);
     disk.restart(Crash::Power);
     for name in disk_files(&disk, ".snapshot") {
-        klamm_log::disk::Disk::remove(&disk, &Path::new(DIR).join(name)).unwrap();
+        Disk::remove(&disk, &Path::new(DIR).join(name)).unwrap();
     }
     let after = LogOpening { config: Arc::new(config()), was_clean: false, recovery_point, ..opening(DIR) };
     let (log, _) = open_simulated(&disk, LogOpening { recovery_point: 0, ..after });
@@ -249,7 +250,7 @@ fn a_producer_goes_on_behind_its_compacted_records() {
 }
 
 fn disk_files(disk: &SimulatedDisk, suffix: &str) -> Vec<String> {
-    let entries = klamm_log::disk::Disk::list(disk, Path::new(DIR)).unwrap();
+    let entries = Disk::list(disk, Path::new(DIR)).unwrap();
     entries.into_iter().map(|entry| entry.name).filter(|name| name.ends_with(suffix)).collect()
 }
 
@@ -391,4 +392,30 @@ fn a_stop_at_any_moment_loses_nothing() {
             assert_eq!(without_tombstones(&state(&log)), without_tombstones(&model), "{operations}");
         }
     }
+}
+
+/// The log file takes its place first, its indexes follow; a stop in between leaves them with the name they had.
+#[test]
+fn indexes_that_a_stop_left_behind_follow_their_log_file() {
+    let (disk, log) = new_log(config());
+    put(&log, &[("a", Some("1"))]);
+    roll(&log);
+    log.close(true).unwrap();
+    let file = |name: &str| Path::new(DIR).join(name);
+    let names = ["00000000000000000000.index", "00000000000000000000.timeindex"];
+    for name in names {
+        disk.rename(&file(name), &file(&format!("{name}.swap"))).unwrap();
+    }
+    disk.rename(&file(names[0]).with_extension("index.swap"), &file("00000000000000000077.index.swap"))
+        .unwrap();
+    let reopen = || open_simulated(&disk, LogOpening { config: Arc::new(config()), ..opening(DIR) });
+    let (log, report) = reopen();
+    let repairs = report.repairs.join("\n");
+    assert!(repairs.contains("00000000000000000000.timeindex.swap follows its log file"), "{repairs}");
+    assert!(repairs.contains("00000000000000000077.index.swap has no log file and is removed"), "{repairs}");
+    assert_eq!(disk_files(&disk, ".swap"), [] as [String; 0]);
+    log.close(true).unwrap();
+    let (log, report) = reopen();
+    assert!(report.is_empty(), "{report}");
+    assert_verified(&disk, &log);
 }

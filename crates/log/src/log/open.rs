@@ -233,7 +233,7 @@ fn finish_swaps(home: &Home, names: &[String], report: &mut RecoveryReport) -> R
             replaced = Some((from.min(*offset), to.max(next)));
         }
     }
-    let Some((from, to)) = replaced else { return Ok(()) };
+    let Some((from, to)) = replaced else { return finish_renames(home, &parsed, unfinished_from, report) };
     report.repairs.push(format!("an interrupted compaction of offsets {from} to {to} is finished"));
     for (name, (offset, _, suffix)) in &parsed {
         if suffix.is_empty() && (from..to).contains(offset) {
@@ -244,6 +244,31 @@ fn finish_swaps(home: &Home, names: &[String], report: &mut RecoveryReport) -> R
         if *suffix == SWAP_SUFFIX && *offset < unfinished_from {
             let (old, new) = (home.join(name), home.join(&file_name(*offset, *kind)));
             home.on("rename", &old, |disk| disk.rename(&old, &new))?;
+        }
+    }
+    home.name_changed();
+    Ok(())
+}
+
+/// The log file had taken its place already when the stop came. Its indexes follow; those without a log file are of no use.
+fn finish_renames(
+    home: &Home,
+    parsed: &[(&String, (i64, FileKind, &str))],
+    unfinished_from: i64,
+    report: &mut RecoveryReport,
+) -> Result<(), StorageError> {
+    let is_left = |offset: i64, suffix: &str| suffix == SWAP_SUFFIX && offset < unfinished_from;
+    for (name, (offset, kind, _)) in parsed.iter().filter(|(_, (offset, _, suffix))| is_left(*offset, suffix))
+    {
+        let in_use = file_name(*offset, *kind);
+        let has_log = parsed.iter().any(|(_, file)| *file == (*offset, FileKind::Log, ""));
+        if has_log {
+            report.repairs.push(format!("{name} follows its log file as {in_use}"));
+            let (old, new) = (home.join(name), home.join(&in_use));
+            home.on("rename", &old, |disk| disk.rename(&old, &new))?;
+        } else {
+            report.repairs.push(format!("{name} has no log file and is removed"));
+            home.remove_file(name)?;
         }
     }
     home.name_changed();
