@@ -84,11 +84,19 @@ pub(crate) fn known(scope: Scope, name: &str) -> &'static Setting {
     find(scope, name).expect("the crate names only settings of its own table")
 }
 
-/// The setting of `scope` whose name is most like `name`, if one is near enough to be what was meant.
+/// The setting of `scope` whose name is most like `name`, if one is near enough to be what was meant. Names come from outside, so
+/// those of another length, whatever it is, cost nothing.
 pub fn nearest(scope: Scope, name: &str) -> Option<&'static str> {
-    let far = 2.max(name.len() / 5);
+    let length = name.chars().count();
+    let far = 2.max(length / 5);
+    let is_as_long = |setting: &&'static Setting| setting.name.len().abs_diff(length) <= far;
     let near = |setting: &&'static Setting| (edit_distance(name, setting.name), setting.name);
-    all(scope).map(|s| near(&s)).filter(|(distance, _)| *distance <= far).min().map(|(_, name)| name)
+    all(scope)
+        .filter(is_as_long)
+        .map(|s| near(&s))
+        .filter(|(distance, _)| *distance <= far)
+        .min()
+        .map(|(_, name)| name)
 }
 
 /// How many characters must be inserted, removed or replaced to make `b` of `a`.
@@ -124,6 +132,13 @@ mod tests {
             assert_eq!(nearest(Scope::Broker, name), expected, "{name}");
         }
         assert_eq!(nearest(Scope::Topic, "retention.hs"), Some("retention.ms"));
+    }
+
+    /// Comparing a name of a mebibyte with every setting would take a minute.
+    #[test]
+    fn a_long_name_is_like_none() {
+        assert_eq!(nearest(Scope::Broker, &"log.retention.hours".repeat(60_000)), None);
+        assert_eq!(nearest(Scope::Broker, "lög.retention.hours"), Some("log.retention.hours"));
     }
 
     #[test]
