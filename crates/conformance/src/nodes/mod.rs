@@ -21,7 +21,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use folder::{NodeFolder, Plan, free_ports};
 
 /// A JVM on a busy machine takes its time.
-const START_TIME_MAX: Duration = Duration::from_secs(60);
+const START_TIME_MAX: Duration = Duration::from_secs(180);
 const STOP_TIME_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(2);
 

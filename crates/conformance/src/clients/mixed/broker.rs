@@ -44,7 +44,7 @@ pub(super) fn among_kafkas(stage: &Stage<'_>) -> Verdict {
     let leaders =
         look(stage, "TopicCommand", &format!("--bootstrap-server {bootstrap} --describe --topic {topic}"))?;
     expect_all(&leaders, &[&format!("Leader: {OURS}\t"), "Leader: 1\t"])?;
-    for kill in 0..stage.records(1, 3) {
+    for kill in 0..stage.records(1, 2) {
         for victim in [OURS, KAFKAS] {
             cluster.kill(victim)?;
             producer.wait_for(5_000)?;
