@@ -17,6 +17,9 @@ pub(crate) const CHECKS: &[Check] = &[
 /// What its tests expect of the only broker.
 const RDKAFKA_PORT: u16 = 9092;
 
+/// Records of theirs are of 1970, and would go at the first look for old ones.
+const KEPT: (&str, &str) = ("log.retention.ms", "-1");
+
 /// Tests that are left out, with the reason.
 type Left<'a> = &'a [(&'a str, &'a str)];
 
@@ -39,7 +42,7 @@ fn rdkafka(stage: &Stage<'_>) -> Verdict {
         ports,
         voters: &format!("0@127.0.0.1:{}", ports[1]),
         replication_factor: 1,
-        settings: &[("num.partitions", "3")],
+        settings: &[("num.partitions", "3"), KEPT],
     };
     let folder = NodeFolder::planned(stage.scratch().join("node"), &plan)?;
     let node = software.start(&folder, stage.peers)?;
@@ -61,7 +64,8 @@ fn rdkafka(stage: &Stage<'_>) -> Verdict {
 fn rskafka(stage: &Stage<'_>) -> Verdict {
     let software = stage.software.ok_or_else(|| Fault::Skipped("it needs a node of its own".to_owned()))?;
     let executables = executables(stage, &Crate::RSKAFKA)?;
-    let folder = NodeFolder::create(stage.scratch().join("node"), &[("auto.create.topics.enable", "false")])?;
+    let settings = [("auto.create.topics.enable", "false"), KEPT];
+    let folder = NodeFolder::create(stage.scratch().join("node"), &settings)?;
     let node = software.start(&folder, stage.peers)?;
     let environment =
         [("TEST_INTEGRATION", "1"), ("TEST_BROKER_IMPL", "kafka"), ("KAFKA_CONNECT", folder.address())];
