@@ -3,7 +3,7 @@
 //! Invariants: a broker is unfenced only once it knows the metadata that was there when it registered; and an answer of the controller is
 //! believed whichever node it comes from, because requests carry the broker's epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +19,7 @@ use klamm_protocol::messages::controller_registration_request::{
 use klamm_protocol::messages::{
     BrokerHeartbeatRequest, BrokerHeartbeatResponse, BrokerRegistrationRequest, ControllerRegistrationRequest,
 };
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::broker::Broker;
@@ -83,12 +84,17 @@ impl Registration {
                 broker.epoch.store(response.broker_epoch, Ordering::Relaxed);
                 return Ok(());
             }
-            let since = *refused_since.get_or_insert_with(Instant::now);
+            let since = *refused_since.get_or_insert_with(|| {
+                tracing::info!(
+                    "the controller takes broker {} for alive already: {error_code}",
+                    broker.node_id()
+                );
+                Instant::now()
+            });
             let is_passing = error_code == ErrorCode::DUPLICATE_BROKER_REGISTRATION;
             if !is_passing || since.elapsed() >= Duration::from_millis(patience_ms) {
                 return Err(RegistrationRefused { broker_id: broker.node_id(), error_code });
             }
-            tracing::info!("broker {} is still registered by an earlier start", broker.node_id());
             sleep_ms(DUPLICATE_RETRY_MS).await;
         }
     }
@@ -107,13 +113,15 @@ impl Registration {
         }
     }
 
-    /// Heartbeats until the broker stops.
+    /// Heartbeats until the broker stops: at every interval, and at once where the controller waits to hear something.
     pub(crate) async fn keep_alive(self: Arc<Self>, broker: Arc<Broker>) {
         let mut wait_ms = heartbeat_interval_ms(&broker);
+        let mut departures = Departures::new(&broker);
         loop {
             tokio::select! {
                 () = sleep_ms(wait_ms) => {}
                 () = broker.heartbeat_due.notified() => {}
+                () = departures.next(&broker) => {}
             }
             wait_ms = heartbeat_interval_ms(&broker);
             let Some(response) = heartbeat(&broker, Wish::Serve).await else { continue };
@@ -195,6 +203,33 @@ fn host(listener: &Listener) -> String {
 
 fn security_protocol(protocol: SecurityProtocol) -> i16 {
     protocol as i16
+}
+
+/// Other brokers that want to stop. The controller lets them go when all have heard of it.
+struct Departures {
+    images: watch::Receiver<()>,
+    known: BTreeSet<i32>,
+}
+
+impl Departures {
+    fn new(broker: &Broker) -> Self {
+        Self { images: broker.image_changes.subscribe(), known: BTreeSet::new() }
+    }
+
+    /// Waits until one more wants to stop.
+    async fn next(&mut self, broker: &Broker) {
+        while self.images.changed().await.is_ok() {
+            let image = broker.image();
+            let leaving =
+                image.cluster.brokers().filter(|other| other.in_controlled_shutdown && !other.fenced);
+            let leaving = leaving.map(|other| other.id).filter(|id| *id != broker.node_id()).collect();
+            let known = std::mem::replace(&mut self.known, leaving);
+            if !self.known.is_subset(&known) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
 }
 
 /// What a heartbeat asks for.

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod coordinators;
+mod envelopes;
 mod membership;
 mod network;
 mod replicated;

@@ -14,7 +14,7 @@ use klamm_protocol::messages::{
 };
 use klamm_protocol::{ErrorCode, Uuid};
 
-use crate::cluster::{Cluster, directory};
+use crate::cluster::{Cluster, directory, registration};
 
 /// Three brokers and a topic `t` of one partition on all of them.
 fn three() -> Cluster {
@@ -73,6 +73,33 @@ fn a_silent_broker_is_fenced_and_loses_its_leaders() {
     assert_eq!(state(&cluster), (2, vec![2, 3]));
     assert!(!cluster.heartbeat(1, |_| {}).is_fenced, "it comes back by a heartbeat");
     assert_eq!(state(&cluster), (2, vec![2, 3]), "and into the ISR only through the leader");
+}
+
+#[test]
+fn a_broker_that_is_gone_is_fenced_within_its_session() {
+    let mut cluster = three();
+    let epoch = cluster.epoch(1).unwrap();
+    cluster.decide(|controller, _| controller.fence_gone(1, epoch - 1));
+    assert_eq!(state(&cluster), (1, vec![1, 2, 3]), "that was an earlier incarnation");
+    cluster.decide(|controller, _| controller.fence_gone(1, epoch));
+    assert_eq!(state(&cluster), (2, vec![2, 3]));
+    let (_, again) = cluster.decide_with_records(|controller, _| controller.fence_gone(1, epoch));
+    assert!(again.is_empty());
+}
+
+#[test]
+fn a_broker_that_lost_its_connection_may_be_succeeded() {
+    let mut cluster = three();
+    let (epoch, next) = (cluster.epoch(1).unwrap(), registration(1, 77));
+    assert_eq!(cluster.register(&next), Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION));
+    cluster.controller.lose_contact(1, epoch - 1);
+    assert_eq!(cluster.register(&next), Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION));
+    cluster.controller.lose_contact(1, epoch);
+    cluster.heartbeat(1, |_| {});
+    assert_eq!(cluster.register(&next), Err(ErrorCode::DUPLICATE_BROKER_REGISTRATION), "it has spoken again");
+    cluster.controller.lose_contact(1, epoch);
+    assert!(cluster.register(&next).is_ok());
+    assert_eq!(state(&cluster), (2, vec![2, 3]), "what the killed one led is led by others");
 }
 
 #[test]
