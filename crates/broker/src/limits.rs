@@ -88,3 +88,6 @@ pub(crate) const SNAPSHOT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 /// How long a stopping leader of the metadata quorum waits until the others know that it steps down. After that it stops all the same, and
 /// they notice by themselves.
 pub(crate) const RESIGNATION_MS_MAX: u64 = 200;
+
+/// Images of the metadata that wait to be published. Beyond the bound those in between are left out, and the node goes on with the last.
+pub(crate) const PUBLICATIONS_WAITING_MAX: usize = 64;

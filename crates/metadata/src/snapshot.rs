@@ -11,7 +11,7 @@ use klamm_protocol::messages::{
     FeatureLevelRecord, KRaftVersionRecord, SnapshotFooterRecord, SnapshotHeaderRecord, VotersRecord,
 };
 use klamm_protocol::metadata_record::MetadataRecord;
-use klamm_records::{BatchError, batches};
+use klamm_records::{Batch, BatchError, batches};
 use thiserror::Error;
 
 use crate::features::bootstrap_levels;
@@ -152,6 +152,16 @@ impl Snapshot {
             return Err(SnapshotError::NoFooter);
         }
         snapshot.ok_or(SnapshotError::NoHeader)
+    }
+
+    /// The append time of the last record that a snapshot contains, in milliseconds, as its first batch says; none if that is no header.
+    pub fn timestamp_of(first: &Batch<'_>) -> Option<i64> {
+        match decode_batch(first).ok()?.contents {
+            BatchContents::Control(records) => {
+                Self::from_header(records).ok().map(|snapshot| snapshot.last_contained_log_timestamp_ms)
+            }
+            BatchContents::Metadata(_) => None,
+        }
     }
 
     fn header_records(&self) -> Vec<ControlRecord> {

@@ -22,6 +22,8 @@ const QUORUM_STATE_FILE: &str = "quorum-state";
 const QUORUM_STATE_BYTES_MAX: u64 = 1024 * 1024;
 /// The end of a snapshot's name while it is being loaded.
 const UNFINISHED_SUFFIX: &str = ".part";
+/// More than a snapshot's first batch has, which holds its time and the voters.
+const SNAPSHOT_HEADER_BYTES: usize = 64 * 1024;
 const READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// The metadata log cannot be used as it is.
@@ -289,6 +291,28 @@ impl MetadataLog {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(self.file_error(&name, source)),
         }
+    }
+
+    /// Bytes of all snapshots.
+    pub(crate) fn snapshot_bytes(&self) -> Result<u64, MetadataLogError> {
+        let size = |id: SnapshotId| {
+            let name = id.to_string();
+            let metadata = self.disk.metadata(&self.dir.join(&name));
+            metadata.map(|metadata| metadata.size).map_err(|source| self.file_error(&name, source))
+        };
+        self.snapshots()?.into_iter().map(size).sum()
+    }
+
+    /// The time of the last record in the oldest snapshot but the one that formatting wrote, in milliseconds.
+    pub(crate) fn oldest_snapshot_ms(&self) -> Result<Option<i64>, MetadataLogError> {
+        let mut taken = self.snapshots()?.into_iter().filter(|id| *id != SnapshotId::BOOTSTRAP);
+        let Some(oldest) = taken.next() else { return Ok(None) };
+        let Some(SnapshotFile { file, .. }) = self.open_snapshot(oldest)? else { return Ok(None) };
+        let mut bytes = vec![0; SNAPSHOT_HEADER_BYTES];
+        let read = disk::read_up_to_at(&*file, &mut bytes, 0)
+            .map_err(|source| self.file_error(&oldest.to_string(), source))?;
+        let header = batches(&bytes[..read]).next().and_then(Result::ok);
+        Ok(header.and_then(|batch| Snapshot::timestamp_of(&batch)))
     }
 
     /// Cuts the log: it ends at `offset`.

@@ -19,13 +19,21 @@ const REMOVAL_INTERVAL_MS: i64 = 10_000;
 pub(crate) struct SnapshotPolicy {
     pub(crate) bytes_max: u64,
     pub(crate) interval_ms: i64,
-    /// `metadata.max.retention.bytes`: beyond it, what a snapshot replaces is deleted.
-    pub(crate) retention_bytes: u64,
+    pub(crate) retention: Retention,
     /// The log end that the bytes are counted from, as the log's size at that time.
     size_at_last: u64,
     last_ms: i64,
     has_new: bool,
     next_removal_ms: i64,
+}
+
+/// When what a snapshot replaces is deleted: log and snapshots before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Retention {
+    /// `metadata.max.retention.bytes`: once both have more.
+    bytes: u64,
+    /// `metadata.max.retention.ms`: once the oldest snapshot is older.
+    ms: Option<i64>,
 }
 
 /// Work for a helper thread.
@@ -39,7 +47,7 @@ pub(super) struct SnapshotJob {
 struct DueSnapshot {
     image: MetadataImage,
     quorum: QuorumRecords,
-    retention_bytes: u64,
+    retention: Retention,
 }
 
 /// A snapshot that is complete on disk.
@@ -54,7 +62,10 @@ impl SnapshotPolicy {
         Self {
             bytes_max: config.metadata_log_max_record_bytes_between_snapshots.max(1) as u64,
             interval_ms: config.metadata_log_max_snapshot_interval_ms,
-            retention_bytes: u64::try_from(config.metadata_max_retention_bytes).unwrap_or(u64::MAX),
+            retention: Retention {
+                bytes: u64::try_from(config.metadata_max_retention_bytes).unwrap_or(u64::MAX),
+                ms: Some(config.metadata_max_retention_ms).filter(|ms| *ms >= 0),
+            },
             size_at_last: log.log().size(),
             last_ms: now_ms,
             has_new: false,
@@ -81,7 +92,7 @@ impl SnapshotPolicy {
             let kraft_version = quorum.kraft_version();
             let voters = quorum.voters_before(end_offset).filter(|_| kraft_version > 0);
             let quorum = QuorumRecords { kraft_version, voters: voters.map(VoterSet::to_record) };
-            DueSnapshot { image: image.clone(), quorum, retention_bytes: self.retention_bytes }
+            DueSnapshot { image: image.clone(), quorum, retention: self.retention }
         });
         let removes = now_ms >= self.next_removal_ms;
         if removes {
@@ -112,7 +123,7 @@ impl SnapshotJob {
 
 impl DueSnapshot {
     fn write(self, log: &MetadataLog, now_ms: i64) -> Result<WrittenSnapshot, DriverError> {
-        let Self { image, quorum, retention_bytes } = self;
+        let Self { image, quorum, retention } = self;
         let provenance = image.provenance;
         let id = SnapshotId { end_offset: provenance.last_offset + 1, epoch: provenance.last_epoch };
         let snapshot = Snapshot {
@@ -121,9 +132,18 @@ impl DueSnapshot {
             records: image.to_records(),
         };
         log.save_snapshot(id, &snapshot.encode(id, now_ms, image.metadata_version())?)?;
-        if log.log().size() > retention_bytes {
+        if retention.is_exceeded(log, now_ms)? {
             log.delete_before(id, now_ms)?;
         }
         Ok(WrittenSnapshot { id, log_start_offset: log.log().log_start_offset() })
+    }
+}
+
+impl Retention {
+    fn is_exceeded(&self, log: &MetadataLog, now_ms: i64) -> Result<bool, DriverError> {
+        let bytes = log.snapshot_bytes()?;
+        let oldest_ms = log.oldest_snapshot_ms()?.unwrap_or(now_ms);
+        let is_old = self.ms.is_some_and(|ms| now_ms.saturating_sub(oldest_ms) > ms);
+        Ok(is_old || bytes.saturating_add(log.log().size()) > self.bytes)
     }
 }

@@ -78,9 +78,10 @@ fn what_only_the_old_leader_had_is_cut_back() {
 }
 
 /// A quorum of one whose voters are in the log, with snapshots taken all the time.
-fn standalone() -> Cluster {
+fn standalone(settings: &[&str]) -> Cluster {
     let port = free_port();
-    let mut first = member(1, port, port);
+    let first = member(1, port, port);
+    let mut first = settings.iter().fold(first, |node, setting| node.with(setting));
     first.format(InitialControllers::Standalone);
     first.start();
     Cluster { nodes: vec![first] }
@@ -130,7 +131,7 @@ fn voters(cluster: &Cluster) -> Vec<i32> {
 
 #[test]
 fn a_quorum_of_one_grows_to_three_and_shrinks() {
-    let mut cluster = standalone();
+    let mut cluster = standalone(&[]);
     cluster.decide(1);
     cluster.wait_for("a snapshot", |cluster| (cluster.nodes[0].snapshots().len() > 1).then_some(()));
     // An empty folder gets the snapshot first, and then the log.
@@ -163,9 +164,29 @@ fn a_quorum_of_one_grows_to_three_and_shrinks() {
 
 #[test]
 fn controllers_join_by_themselves_where_they_are_told_to() {
-    let mut cluster = standalone();
+    let mut cluster = standalone(&[]);
     join(&mut cluster, 2, &["controller.quorum.auto.join.enable=true"]);
     cluster.wait_for("joining", |cluster| (cluster.describe()?.current_voters.len() == 2).then_some(()));
     cluster.decide(1);
+    cluster.in_step();
+}
+
+#[test]
+fn what_a_snapshot_replaces_is_forgotten() {
+    let mut cluster = standalone(&["metadata.max.retention.bytes=1"]);
+    let bootstrap = "00000000000000000000-0000000000.checkpoint";
+    for retention_ms in 1..=3 {
+        let before = cluster.nodes[0].snapshots();
+        cluster.decide(retention_ms);
+        cluster.wait_for("a snapshot", |cluster| {
+            let names = cluster.nodes[0].snapshots();
+            (names.len() == 1 && names != before && names[0] != bootstrap).then_some(())
+        });
+    }
+    // The log no longer has what the snapshot has; both a new node and a restart go on from there.
+    join(&mut cluster, 2, &[]);
+    cluster.node(1).kill();
+    cluster.node(1).start();
+    cluster.decide(4);
     cluster.in_step();
 }
