@@ -1,7 +1,7 @@
 //! Brokers whose process is gone for certain are fenced at once; all others only when their session is over.
 //!
 //! Gone means that the broker's connection to this controller has ended, or that this controller has just taken over and has none yet, and
-//! that nobody listens on the broker's port any more: its listeners are open as long as its process lives. A slow, paused or unreachable
+//! that nobody listens on the broker's ports any more: its listeners are open as long as its process lives. A slow, paused or unreachable
 //! broker does not refuse connections.
 
 use std::io;
@@ -16,7 +16,7 @@ use crate::controller::Unavailable;
 use crate::environment::Place;
 use crate::peers::PeerAddress;
 
-/// When a broker's port is tried, in milliseconds after the one before: a process that dies closes its sockets one by one.
+/// When a broker's ports are tried, in milliseconds after the one before: a process that dies closes its sockets one by one.
 const TRIES_AFTER_MS: [u64; 4] = [0, 10, 50, 200];
 /// How long a dial may take. A port that does not answer is not one that refuses.
 const DIAL_MS_MAX: u64 = 1000;
@@ -65,23 +65,35 @@ fn others_alive(image: &MetadataImage, node_id: i32) -> Vec<Incarnation> {
     others.map(|other| Incarnation { broker_id: other.id, broker_epoch: other.epoch }).collect()
 }
 
-/// Fences the broker if its port refuses connections.
+/// Fences the broker if all its ports refuse connections: one of them alone may be meant for networks that this node is not in.
 async fn look_after(broker: &Broker, incarnation: Incarnation) {
     for after_ms in TRIES_AFTER_MS {
         tokio::time::sleep(Duration::from_millis(after_ms)).await;
-        let Some(address) = address_of(&broker.image(), incarnation) else { return };
-        if refuses(broker, &address).await {
+        let addresses = addresses_of(&broker.image(), incarnation);
+        if addresses.is_empty() {
+            return;
+        }
+        if all_refuse(broker, &addresses).await {
             return fence(broker, incarnation).await;
         }
     }
 }
 
-/// Where a broker that is not fenced yet listens.
-fn address_of(image: &MetadataImage, incarnation: Incarnation) -> Option<PeerAddress> {
-    let registered = image.cluster.broker(incarnation.broker_id)?;
-    let endpoint = registered.endpoints.first()?;
-    let is_it = registered.epoch == incarnation.broker_epoch && !registered.fenced;
-    is_it.then(|| PeerAddress { host: endpoint.host.to_string(), port: endpoint.port })
+/// Where a broker listens that is not fenced yet.
+fn addresses_of(image: &MetadataImage, incarnation: Incarnation) -> Vec<PeerAddress> {
+    let registered = image.cluster.broker(incarnation.broker_id);
+    let registered = registered.filter(|it| it.epoch == incarnation.broker_epoch && !it.fenced);
+    let endpoints = registered.into_iter().flat_map(|registered| registered.endpoints.iter());
+    endpoints.map(|endpoint| PeerAddress { host: endpoint.host.to_string(), port: endpoint.port }).collect()
+}
+
+async fn all_refuse(broker: &Broker, addresses: &[PeerAddress]) -> bool {
+    for address in addresses {
+        if !refuses(broker, address).await {
+            return false;
+        }
+    }
+    true
 }
 
 async fn refuses(broker: &Broker, address: &PeerAddress) -> bool {
