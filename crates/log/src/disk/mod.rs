@@ -188,7 +188,10 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, content: &[u8], sync: bool) ->
     name.push(".tmp");
     let temporary = path.with_file_name(name);
     let file = disk.open(&temporary, Access::Create)?;
-    file.set_size(0)?;
+    // Only what an attempt before has left: a file that was cut to nothing is written to the device by ext4 as soon as it is closed.
+    if file.size()? > 0 {
+        file.set_size(0)?;
+    }
     write_all_at(&*file, &mut [IoSlice::new(content)], 0)?;
     if sync {
         file.sync_data()?;
