@@ -14,7 +14,7 @@ use klamm_metadata::cluster::{BrokerRegistration, Endpoint};
 use klamm_net::FileSlice;
 use klamm_protocol::messages::fetch_request::FetchRequest;
 use klamm_protocol::messages::fetch_response::{
-    FetchResponse, FetchableTopicResponse, NodeEndpoint, PartitionData,
+    FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use klamm_protocol::{ErrorCode, Reader as BytesReader, Records};
 use klamm_replica::{FetchPlan, PartitionAnswer, PartitionKey, SessionRequest, TopicKey, Wanted};
@@ -209,7 +209,7 @@ impl Fetch {
             let first = fetched.bytes == 0;
             let partition = match self.find(key) {
                 Ok(partition) => self.read_one(&partition, wanted, (max_bytes, first), pass),
-                Err(error_code) => FetchedPartition::failed(error_code),
+                Err(error_code) => self.not_here(key, error_code),
             };
             fetched.bytes += partition.record_bytes();
             fetched.is_urgent |= partition.is_urgent();
@@ -250,6 +250,20 @@ impl Fetch {
             TopicKey::Id(id) => self.broker.partition_by_id(*id, key.partition),
             TopicKey::Name(name) => self.broker.partition_by_name(name, key.partition),
         }
+    }
+
+    /// A partition that is elsewhere: the answer says where.
+    fn not_here(&self, key: &PartitionKey, error_code: ErrorCode) -> FetchedPartition {
+        let image = self.broker.image();
+        let topic = match &key.topic {
+            TopicKey::Id(id) => image.topics.by_id(*id),
+            TopicKey::Name(name) => image.topics.by_name(name),
+        };
+        let state = topic.and_then(|topic| topic.partition(key.partition));
+        let state = state.filter(|_| error_code == ErrorCode::NOT_LEADER_OR_FOLLOWER);
+        let current_leader =
+            state.map(|state| LeaderIdAndEpoch { leader_id: state.leader, leader_epoch: state.leader_epoch });
+        FetchedPartition { current_leader, ..FetchedPartition::failed(error_code) }
     }
 
     fn is_complete(&self, fetched: &Fetched) -> bool {

@@ -154,8 +154,10 @@ impl Partition {
         }
         let high_watermark = log.high_watermark();
         self.committed.advance(high_watermark);
+        let may_be_unflushed =
+            appended.is_duplicate || matches!(appended.flush_due, FlushDue::BeforeAnswer(_));
         let awaits = match acks {
-            Acks::Leader if self.own_offset(&log) < end_offset => Awaits::Flush,
+            Acks::Leader if may_be_unflushed && self.own_offset(&log) < end_offset => Awaits::Flush,
             Acks::All if high_watermark < end_offset => Awaits::Commit,
             _ => Awaits::Nothing,
         };

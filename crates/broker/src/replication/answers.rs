@@ -93,9 +93,8 @@ fn take_one(
     }
     let diverging = &data.diverging_epoch;
     if diverging.end_offset >= 0 {
-        let EpochEnd { epoch, end_offset } =
-            EpochEnd { epoch: diverging.epoch, end_offset: diverging.end_offset };
-        return Ok(Some(Duty::Cut(EpochEnd { epoch, end_offset })));
+        let end = EpochEnd { epoch: diverging.epoch, end_offset: diverging.end_offset };
+        return Ok(Some(Duty::Cut(end)));
     }
     let fetched = FetchedRecords {
         records: data.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default(),

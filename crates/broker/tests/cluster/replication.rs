@@ -110,6 +110,7 @@ fn a_replica_that_is_not_wanted_leaves_and_comes_again() {
         for id in gone {
             let answer = replicated.fetch(id, 0, "");
             assert_eq!(answer.error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER, "node {id}");
+            assert!(wanted.contains(&answer.current_leader.leader_id), "node {id}");
         }
         replicated.produce_until_acknowledged(1, &format!("{replicas:?}"));
     }
