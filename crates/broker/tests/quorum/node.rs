@@ -12,8 +12,11 @@ use klamm_broker::{FormatOptions, InitialControllers, WorkerThreads};
 use klamm_config::load::{Loaded, Options, load};
 use klamm_log::disk::simulated::{Crash, SimulatedDisk};
 use klamm_log::disk::{self, Disk};
+use klamm_metadata::ControlRecord;
+use klamm_metadata::log_batch::{BatchContents, decode_batch};
 use klamm_net::TcpNetwork;
 use klamm_protocol::{Decode, IntoStatic, Reader, Request, Writer, frame, header};
+use klamm_records::batches;
 use tokio::sync::oneshot;
 
 /// How long a test waits for what takes milliseconds.
@@ -123,6 +126,31 @@ impl Node {
         drop(running.stop.take());
         let _ = running.ended.recv_timeout(PATIENCE);
         running.threads.stop();
+    }
+
+    /// From its next start on it listens elsewhere.
+    pub(crate) fn move_to(&mut self, port: u16) {
+        let (old, new) = (format!("127.0.0.1:{}", self.port), format!("127.0.0.1:{port}"));
+        let listeners = self.settings.iter_mut().find(|setting| setting.starts_with("listeners="));
+        let listeners = listeners.unwrap();
+        *listeners = listeners.replace(&old, &new);
+        self.port = port;
+    }
+
+    /// Where its metadata log says that the voters listen.
+    pub(crate) fn voter_ports(&self) -> Vec<(i32, u16)> {
+        let bytes = self.log_bytes();
+        let batches = batches(&bytes).filter_map(|batch| decode_batch(&batch.ok()?).ok());
+        let controls = batches.filter_map(|batch| match batch.contents {
+            BatchContents::Control(records) => Some(records),
+            BatchContents::Metadata(_) => None,
+        });
+        let newest = controls.flatten().filter_map(|record| match record {
+            ControlRecord::Voters(record) => Some(record),
+            _ => None,
+        });
+        let voters = newest.last().map(|record| record.voters).unwrap_or_default();
+        voters.iter().map(|voter| (voter.voter_id, voter.endpoints[0].port)).collect()
     }
 
     /// Ends it at once, as a kill does.

@@ -190,3 +190,20 @@ fn what_a_snapshot_replaces_is_forgotten() {
     cluster.decide(4);
     cluster.in_step();
 }
+
+#[test]
+fn a_voter_that_listens_elsewhere_has_its_description_replaced() {
+    let mut cluster = standalone(&[]);
+    join(&mut cluster, 2, &["controller.quorum.fetch.timeout.ms=500"]);
+    assert_eq!(add_voter(&mut cluster, 2), ErrorCode::NONE);
+    cluster.in_step();
+    cluster.node(2).stop();
+    let port = free_port();
+    cluster.node(2).move_to(port);
+    cluster.node(2).start();
+    cluster.wait_for("the new description", |cluster| {
+        cluster.nodes[0].voter_ports().contains(&(2, port)).then_some(())
+    });
+    cluster.decide(1);
+    cluster.in_step();
+}
