@@ -56,6 +56,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 fn compare(arguments: &Arguments) -> Result<()> {
     let scenarios = arguments.scenarios()?;
+    process::raise_descriptor_limit()?;
     let launcher = Launcher { klamm: klamm_binary(arguments)?, folder: arguments.data_folder() };
     let machine = Machine::look();
     println!("{machine}\n");

@@ -1,6 +1,8 @@
-//! What the kernel says about a process: time used, memory held.
+//! What the kernel says about a process: time used, memory held; and how many files one may open.
 
 use std::fs;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::failure::{Failure, Result};
 
@@ -21,6 +23,12 @@ pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.trim().parse::<f64>().ok());
     Ok(kib.ok_or_else(|| Failure::Other(format!("no VmRSS in /proc/{pid}/status")))? / 1024.0)
+}
+
+/// As many descriptors as the system lets this process have; brokers started from here inherit it.
+pub(crate) fn raise_descriptor_limit() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).map_err(std::io::Error::from)?)
 }
 
 fn read(path: &str) -> Result<String> {

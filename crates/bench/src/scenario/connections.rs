@@ -1,7 +1,5 @@
 //! Connections that do nothing.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use klamm_protocol::messages::ApiVersionsRequest;
 
 use super::Goal::AtMost;
@@ -25,7 +23,6 @@ pub(super) fn scenario() -> Scenario {
 }
 
 fn run(stage: &Stage<'_>) -> Result<Figures> {
-    raise_descriptor_limit()?;
     let node = stage.fresh(&[("max.connections", "2147483647")])?;
     let before = resident_mib(node.pid())?;
     let connections = stage.scale.idle_connections;
@@ -44,10 +41,4 @@ fn connect(address: &std::net::SocketAddr) -> Result<Connection> {
     };
     connection.call(&request, API_VERSIONS_VERSION)?;
     Ok(connection)
-}
-
-/// As many descriptors as the system lets this process have; brokers started from here inherit it.
-fn raise_descriptor_limit() -> Result<()> {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).map_err(std::io::Error::from)?)
 }
