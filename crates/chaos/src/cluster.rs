@@ -121,6 +121,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Takes the nodes' own disks away, with all that is on them.
+    pub(crate) fn release_disks(&mut self) -> Result<()> {
+        self.nodes.iter_mut().try_for_each(Node::release_disk)
+    }
+
     fn node(&mut self, id: u16) -> &mut Node {
         &mut self.nodes[usize::from(id) - 1]
     }
@@ -196,6 +201,15 @@ impl Cluster {
         voter.map(|voter| voter.directory_id).ok_or_else(|| Failure::new(format!("node {node} is no voter")))
     }
 
+    /// The directory that a node's disk was formatted as.
+    fn own_directory_of(&self, node: u16) -> Result<Uuid> {
+        let path = self.nodes[usize::from(node) - 1].data().join("meta.properties");
+        let properties = std::fs::read_to_string(path)?;
+        let id = properties.lines().find_map(|line| line.strip_prefix("directory.id="));
+        id.and_then(|id| id.parse().ok())
+            .ok_or_else(|| Failure::new(format!("node {node} has no directory id")))
+    }
+
     /// Gives a node that came back with a new disk its vote again, in place of the one that it had before.
     async fn rejoin(&self, node: u16, before: Uuid) -> Result<()> {
         let admin = self.admin()?;
@@ -219,10 +233,12 @@ impl Cluster {
     async fn rejoin_step(&self, admin: &Admin, node: u16, before: Uuid) -> Result<bool> {
         let id = i32::from(node);
         let Quorum { voters, observers, .. } = admin.describe_quorum().await?;
-        if voters.iter().any(|voter| voter.id == id && voter.directory_id != before) {
+        // The leader remembers observers that are no more, so the disk itself says which is meant.
+        let own = self.own_directory_of(node)?;
+        if voters.iter().any(|voter| voter.id == id && voter.directory_id == own) {
             return Ok(true);
         }
-        let new = observers.iter().find(|observer| observer.id == id && observer.directory_id != before);
+        let new = observers.iter().find(|observer| observer.id == id && observer.directory_id == own);
         let Some(new) = new else { return Ok(false) };
         if voters.iter().any(|voter| voter.id == id) {
             admin.remove_raft_voter(id, before).await?;

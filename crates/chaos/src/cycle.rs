@@ -52,7 +52,11 @@ async fn run_in(arguments: &Arguments, seed: u64, folder: &Path) -> Result<bool>
     }
     print_summary(&rows);
     let told = load.finish(&admin).await?;
-    Ok(judge(told, complaints))
+    let is_clean = judge(told, complaints);
+    if is_clean && !arguments.keep {
+        cluster.release_disks()?;
+    }
+    Ok(is_clean)
 }
 
 async fn suffer(

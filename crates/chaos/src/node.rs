@@ -16,7 +16,7 @@ const STOP_TIME_MAX: Duration = Duration::from_secs(60);
 const BALLAST: &str = "ballast";
 const BALLAST_BLOCK: usize = 1 << 20;
 
-/// A node of the cluster. Its process is killed when it is dropped.
+/// A node of the cluster. Its process is killed when it is dropped; a disk of its own stays, to be looked at.
 pub(crate) struct Node {
     pub(crate) id: u16,
     /// Holds its settings, its log and its data.
@@ -133,6 +133,15 @@ impl Node {
         Ok(())
     }
 
+    /// Ends the process and takes the disk away, if it has one of its own.
+    pub(crate) fn release_disk(&mut self) -> Result<()> {
+        self.kill()?;
+        if std::mem::take(&mut self.has_own_disk) {
+            Command::new("umount").arg(self.data()).status()?;
+        }
+        Ok(())
+    }
+
     /// Leaves no room on its disk.
     pub(crate) fn fill_disk(&self) -> Result<()> {
         let mut ballast = File::create(self.data().join(BALLAST))?;
@@ -156,8 +165,5 @@ impl Drop for Node {
     fn drop(&mut self) {
         // Nothing can be done about what does not work here.
         let _ = self.kill();
-        if self.has_own_disk {
-            let _ = Command::new("umount").arg("--lazy").arg(self.data()).status();
-        }
     }
 }
