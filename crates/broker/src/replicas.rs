@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use klamm_config::{BrokerConfig, TopicConfig};
 use klamm_log::{CreateError, LogDirs, Replica, TopicPartition};
@@ -320,20 +321,48 @@ impl Replicas {
     }
 }
 
+/// Between two attempts to tell the controller of directories.
+const TELL_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
 /// Tells the controller which directories were chosen for replicas that it left to this broker, or that were moved.
 pub(crate) fn assign_directories(broker: &Arc<Broker>, chosen: Vec<(TopicIdPartition, Uuid)>) {
     if chosen.is_empty() {
         return;
     }
-    let directories = by_directory(chosen);
     let broker = broker.clone();
     broker.clone().environment().spawn(Place::Control, move || async move {
-        let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
-        let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
-        if let Err(error) = broker.ask_controller(request, broker.controller_timeout()).await {
-            tracing::debug!("the directories of replicas could not be told: {error}");
+        let mut stopping = broker.stopping();
+        let tell = tell_directories(&broker, chosen);
+        tokio::select! {
+            () = tell => {}
+            _ = stopping.wait_for(|stopping| *stopping) => {}
         }
     });
+}
+
+/// Until the metadata has it: a replica whose directory the controller takes for lost is never elected.
+async fn tell_directories(broker: &Broker, mut chosen: Vec<(TopicIdPartition, Uuid)>) {
+    loop {
+        let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
+        let directories = by_directory(chosen.clone());
+        let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
+        match broker.ask_controller(request, broker.controller_timeout()).await {
+            Ok(response) if !response.error_code.is_error() => return,
+            Ok(response) => {
+                tracing::debug!("the directories of replicas are refused: {}", response.error_code)
+            }
+            Err(error) => tracing::debug!("the directories of replicas could not be told: {error}"),
+        }
+        tokio::time::sleep(TELL_AGAIN_AFTER).await;
+        let image = broker.image();
+        chosen.retain(|(id, directory)| {
+            let known = image.topics.partition(*id).and_then(|state| state.directory(broker_id));
+            known.is_some_and(|known| known != *directory)
+        });
+        if chosen.is_empty() {
+            return;
+        }
+    }
 }
 
 fn by_directory(chosen: Vec<(TopicIdPartition, Uuid)>) -> Vec<DirectoryData> {
