@@ -1,7 +1,5 @@
 //! What a quorum of several nodes does: elect, replicate, outlive its leader, take nodes in and let them go.
 
-use std::time::{Duration, Instant};
-
 use klamm_broker::InitialControllers;
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::add_raft_voter_request::Listener;
@@ -9,6 +7,9 @@ use klamm_protocol::messages::{AddRaftVoterRequest, RemoveRaftVoterRequest};
 
 use crate::cluster::Cluster;
 use crate::node::{CLUSTER_ID, Node, free_port};
+
+/// A leader that only falls silent is waited for longer than any test waits, so what happens before is not for that reason.
+const PATIENT: &str = "controller.quorum.fetch.timeout.ms=60000";
 
 /// The nodes' metadata logs are the same bytes.
 fn assert_same_logs(cluster: &Cluster) {
@@ -22,17 +23,15 @@ fn assert_same_logs(cluster: &Cluster) {
 
 #[test]
 fn static_voters_elect_a_leader_replicate_and_outlive_it() {
-    let mut cluster = Cluster::of_static_voters(3, &[]);
+    let mut cluster = Cluster::of_static_voters(3, &[PATIENT]);
     for retention_ms in 1..=10 {
         cluster.decide(retention_ms);
     }
     cluster.in_step();
     assert_same_logs(&cluster);
     let old = cluster.leader();
-    let killed = Instant::now();
     cluster.node(old).kill();
     cluster.decide(11);
-    assert!(killed.elapsed() < Duration::from_millis(1500), "{:?}", killed.elapsed());
     assert_ne!(cluster.leader(), old);
     cluster.node(old).start();
     cluster.in_step();
@@ -44,14 +43,12 @@ fn static_voters_elect_a_leader_replicate_and_outlive_it() {
 
 #[test]
 fn a_leader_that_stops_hands_over_at_once() {
-    let mut cluster = Cluster::of_static_voters(3, &[]);
+    let mut cluster = Cluster::of_static_voters(3, &[PATIENT]);
     cluster.decide(1);
     cluster.in_step();
     let old = cluster.leader();
     cluster.node(old).stop();
-    let stopped = Instant::now();
     cluster.decide(2);
-    assert!(stopped.elapsed() < Duration::from_millis(1000), "{:?}", stopped.elapsed());
     cluster.node(old).start();
     cluster.in_step();
     assert_same_logs(&cluster);
