@@ -306,6 +306,7 @@ async fn join(
     let mut joined = std::pin::pin!(async { tokio::join!(as_controller, as_broker).1 });
     loop {
         tokio::select! {
+            biased;
             joined = &mut joined => return joined,
             reason = end_of_controller(ended) => return Err(StartError::ControllerEnded(reason)),
             () = tokio::time::sleep(Duration::from_millis(CONTROLLER_WAIT_MS)) => say_what_is_waited_for(broker),
@@ -374,6 +375,7 @@ impl Server {
         loop {
             let wait = tokio::time::sleep(Duration::from_millis(DIRECTORY_CHECK_MS));
             tokio::select! {
+                biased;
                 reason = end_of_controller(&mut self.ended) => return reason,
                 () = wait => {}
             }

@@ -38,6 +38,8 @@ pub(crate) struct Machine {
     pub(crate) plants: Plants,
     /// For the broker's own random numbers.
     pub(crate) dice: Dice,
+    /// Decides which task comes next.
+    pub(crate) schedule: Dice,
     /// The broker's settings, `name=value`.
     pub(crate) settings: Vec<String>,
     /// The running process, or the last one.
@@ -52,19 +54,10 @@ impl Machine {
     /// # Errors
     /// Why it did not start.
     pub(crate) async fn start(&mut self) -> Result<(), String> {
-        let process = Arc::new(Process::default());
+        let process = Process::begin(self.schedule.clone());
         self.process = process.clone();
-        let starting = klamm_broker::start(self.loaded()?, self.environment());
-        let started = tokio::select! {
-            biased;
-            () = process.dead() => Err("the machine went down".to_owned()),
-            started = tokio::time::timeout(PATIENCE, starting) => match started {
-                Ok(Ok(server)) => Ok(server),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("it takes too long".to_owned()),
-            },
-        };
-        match started {
+        let (loaded, environment) = (self.loaded()?, self.environment());
+        match wait(&process, move || klamm_broker::start(loaded, environment)).await {
             Ok(server) => self.server = Some(server),
             Err(reason) => {
                 self.trace.note(format_args!("the broker does not start: {reason}"));
@@ -103,15 +96,7 @@ impl Machine {
         self.trace.note("the broker is stopped");
         let Some(server) = self.server.take() else { return Ok(()) };
         let process = self.process.clone();
-        let stopped = tokio::select! {
-            biased;
-            () = process.dead() => Err("the machine went down".to_owned()),
-            stopped = tokio::time::timeout(PATIENCE, server.stop()) => match stopped {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("it takes too long".to_owned()),
-            },
-        };
+        let stopped = wait(&process, move || server.stop()).await;
         self.process.die();
         self.net.close_listeners();
         self.net.cut(Cut::Reset, 1);
@@ -162,5 +147,23 @@ impl Machine {
                 Err(error) => self.trace.violation(format_args!("folder {}: {error}", folder.name)),
             }
         }
+    }
+}
+
+/// Waits for what a process is asked to do, as long as it lives and is not too slow.
+async fn wait<T, E, F>(process: &Arc<Process>, task: impl FnOnce() -> F + Send + 'static) -> Result<T, String>
+where
+    T: Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+    F: Future<Output = Result<T, E>> + 'static,
+{
+    tokio::select! {
+        biased;
+        () = process.dead() => Err("the machine went down".to_owned()),
+        done = tokio::time::timeout(PATIENCE, process.run(task)) => match done {
+            Ok(Some(result)) => result.map_err(|error| error.to_string()),
+            Ok(None) => Err("its task ended without an outcome".to_owned()),
+            Err(_) => Err("it takes too long".to_owned()),
+        },
     }
 }

@@ -30,6 +30,9 @@ struct Arguments {
     /// Show the bugs that can be planted.
     #[arg(long)]
     list_plants: bool,
+    /// Run each seed twice, each time on a new thread, and compare what happened.
+    #[arg(long)]
+    twice: bool,
     /// Threads; each runs seeds of its own.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -95,8 +98,9 @@ fn run_all(arguments: &Arguments, seeds: Range<u64>) -> Option<u64> {
 }
 
 fn run(arguments: &Arguments, seed: u64) -> bool {
-    let outcome = simulate(Scenario { seed, plant: arguments.plant, has_details: arguments.trace });
-    let is_fine = outcome.recorded.violations.is_empty();
+    let scenario = Scenario { seed, plant: arguments.plant, has_details: arguments.trace };
+    let outcome = simulate(scenario);
+    let is_fine = outcome.recorded.violations.is_empty() && (!arguments.twice || repeats(scenario, &outcome));
     if arguments.trace || (arguments.history && !is_fine) {
         outcome.recorded.history.iter().for_each(|line| println!("{line}"));
     }
@@ -104,6 +108,21 @@ fn run(arguments: &Arguments, seed: u64) -> bool {
         report(seed, &outcome);
     }
     is_fine
+}
+
+/// Whether the same scenario does the same once more, on a thread that has run nothing before.
+fn repeats(scenario: Scenario, outcome: &Outcome) -> bool {
+    let again = std::thread::spawn(move || simulate(scenario)).join();
+    let Ok(again) = again else { return false };
+    let (first, second) = (&outcome.recorded, &again.recorded);
+    if first.hash != second.hash {
+        println!("seed {}: {} entries, then {}", scenario.seed, first.entries, second.entries);
+        let parted = first.history.iter().zip(&second.history).find(|(first, second)| first != second);
+        if let Some((first, second)) = parted {
+            println!("  first:  {first}\n  second: {second}");
+        }
+    }
+    *outcome == again
 }
 
 fn report(seed: u64, outcome: &Outcome) {

@@ -1,18 +1,22 @@
 //! The life of one broker process: its tasks, and the moment at which it is dead.
 //!
 //! A dead process does nothing any more: its tasks are not polled, its disk operations fail, its bytes go nowhere. It need not be told.
+//!
+//! A process runs its tasks itself: among those that are ready the dice pick the next one. So the order in which tasks were woken does
+//! not matter, and it must not: tokio's `watch` channels wake those who wait in an order that nobody can seed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use klamm_broker::environment::{Executors, LocalTask, Place, TaskMaker};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, spawn_local};
 
 use crate::random::Dice;
 
@@ -24,10 +28,30 @@ const BLOCKING_DELAY_MS_MAX: u64 = 4;
 pub(crate) struct Process {
     is_dead: AtomicBool,
     died: Notify,
-    tasks: Mutex<Vec<AbortHandle>>,
+    queue: Mutex<Queue>,
+    threads: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What there is to do.
+#[derive(Default)]
+struct Queue {
+    /// Tasks that nobody has begun.
+    new: Vec<TaskMaker>,
+    /// The tasks that want to be polled, by number.
+    ready: BTreeSet<u64>,
+    /// Who polls them.
+    waker: Option<Waker>,
 }
 
 impl Process {
+    /// A living process that has nothing to do yet.
+    pub(crate) fn begin(dice: Dice) -> Arc<Self> {
+        let process = Arc::new(Self::default());
+        let threads = Threads { process: process.clone(), dice, tasks: BTreeMap::new(), next_number: 0 };
+        *process.threads.lock() = Some(spawn_local(threads));
+        process
+    }
+
     /// Whether it is dead.
     pub(crate) fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::Relaxed)
@@ -37,6 +61,7 @@ impl Process {
     pub(crate) fn die(&self) {
         if !self.is_dead.swap(true, Ordering::Relaxed) {
             self.died.notify_one();
+            self.queue.lock().wake();
         }
     }
 
@@ -47,39 +72,115 @@ impl Process {
         }
     }
 
-    /// Drops what is left of a dead process.
+    /// Waits until nothing is left of it.
     pub(crate) async fn bury(&self) {
         self.die();
-        loop {
-            let tasks = std::mem::take(&mut *self.tasks.lock());
-            if tasks.is_empty() {
-                return;
-            }
-            tasks.iter().for_each(AbortHandle::abort);
-            while !tasks.iter().all(AbortHandle::is_finished) {
-                tokio::task::yield_now().await;
-            }
+        let threads = self.threads.lock().take();
+        if let Some(threads) = threads {
+            let _ = threads.await;
         }
     }
 
-    fn spawn(self: &Arc<Self>, task: LocalTask) {
-        let mut tasks = self.tasks.lock();
-        tasks.retain(|task| !task.is_finished());
-        tasks.push(spawn_local(Mortal { task, process: self.clone() }).abort_handle());
+    /// Runs a task in it. What it comes to is not known if the process dies before.
+    pub(crate) async fn run<T, F>(&self, task: impl FnOnce() -> F + Send + 'static) -> Option<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let (done, result) = oneshot::channel();
+        self.spawn(Box::new(move || {
+            let task = task();
+            Box::pin(async move {
+                let _ = done.send(task.await);
+            })
+        }));
+        result.await.ok()
+    }
+
+    fn spawn(&self, task: TaskMaker) {
+        if !self.is_dead() {
+            let mut queue = self.queue.lock();
+            queue.new.push(task);
+            queue.wake();
+        }
     }
 }
 
-/// A task that stands still when its process is dead.
-struct Mortal {
-    task: LocalTask,
-    process: Arc<Process>,
+impl Queue {
+    fn wake(&mut self) {
+        self.waker.take().into_iter().for_each(Waker::wake);
+    }
 }
 
-impl Future for Mortal {
+/// All threads of a process. One task is polled at a time, and others than its own come in between.
+struct Threads {
+    process: Arc<Process>,
+    dice: Dice,
+    tasks: BTreeMap<u64, LocalTask>,
+    next_number: u64,
+}
+
+impl Threads {
+    fn take_new(&mut self) {
+        let new = std::mem::take(&mut self.process.queue.lock().new);
+        for task in new {
+            self.tasks.insert(self.next_number, task());
+            self.process.queue.lock().ready.insert(self.next_number);
+            self.next_number += 1;
+        }
+    }
+
+    /// The number of a task that wants to be polled, and whether there are others.
+    fn pick(&self) -> Option<(u64, bool)> {
+        let mut queue = self.process.queue.lock();
+        let count = queue.ready.len() as u64;
+        let number = queue.ready.iter().nth(self.dice.below(count) as usize).copied()?;
+        queue.ready.remove(&number);
+        Some((number, count > 1))
+    }
+
+    fn poll_task(&mut self, number: u64) {
+        let alarm = Waker::from(Arc::new(Alarm { process: self.process.clone(), number }));
+        if let Some(task) = self.tasks.get_mut(&number)
+            && task.as_mut().poll(&mut Context::from_waker(&alarm)).is_ready()
+        {
+            self.tasks.remove(&number);
+        }
+    }
+}
+
+impl Future for Threads {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.process.is_dead() { Poll::Pending } else { self.task.as_mut().poll(cx) }
+        if self.process.is_dead() {
+            let left = std::mem::take(&mut *self.process.queue.lock());
+            drop((std::mem::take(&mut self.tasks), left));
+            return Poll::Ready(());
+        }
+        self.process.queue.lock().waker = Some(cx.waker().clone());
+        self.take_new();
+        if let Some((number, has_more)) = self.pick() {
+            self.poll_task(number);
+            if has_more {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Wakes a task of a process.
+struct Alarm {
+    process: Arc<Process>,
+    number: u64,
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        let mut queue = self.process.queue.lock();
+        queue.ready.insert(self.number);
+        queue.wake();
     }
 }
 
@@ -97,19 +198,16 @@ impl Executors for OneThread {
     }
 
     fn spawn(&self, _: Place, task: TaskMaker) {
-        if !self.process.is_dead() {
-            self.process.spawn(task());
-        }
+        self.process.spawn(task);
     }
 
     fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        if self.process.is_dead() {
-            return;
-        }
         let delay = Duration::from_millis(self.dice.below(BLOCKING_DELAY_MS_MAX));
-        self.process.spawn(Box::pin(async move {
-            tokio::time::sleep(delay).await;
-            work();
+        self.process.spawn(Box::new(move || {
+            Box::pin(async move {
+                tokio::time::sleep(delay).await;
+                work();
+            })
         }));
     }
 }

@@ -82,6 +82,7 @@ impl Run {
             trace: trace.clone(),
             plants: plants.clone(),
             dice: Dice::new(seed, "machine"),
+            schedule: Dice::new(seed, "schedule"),
             settings: settings(is_durable && !plants.ignores_flushing()),
             process: Arc::default(),
             server: None,
