@@ -26,6 +26,8 @@ pub(crate) struct ProcessDisk {
     pub(crate) trace: Trace,
     /// Bugs in the view.
     pub(crate) plants: Plants,
+    /// Whose machine it is.
+    pub(crate) node: usize,
 }
 
 impl std::fmt::Debug for ProcessDisk {
@@ -41,8 +43,10 @@ impl ProcessDisk {
         }
         let result = act();
         match &result {
-            Ok(_) => self.trace.detail(format_args!("disk {what} {}", path.display())),
-            Err(error) => self.trace.detail(format_args!("disk {what} {}: {error}", path.display())),
+            Ok(_) => self.trace.detail(format_args!("disk {} {what} {}", self.node, path.display())),
+            Err(error) => {
+                self.trace.detail(format_args!("disk {} {what} {}: {error}", self.node, path.display()))
+            }
         }
         if self.disk.is_down() {
             self.process.die();

@@ -1,33 +1,40 @@
-//! The machine that the broker runs on: a disk that outlives processes, a clock, and a place in the network.
+//! A machine that a node runs on: a disk that outlives processes, a clock, and a place in the network.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use klamm_broker::Server;
 use klamm_broker::environment::Environment;
 use klamm_config::load::{Loaded, Options, load};
 use klamm_log::disk::Disk;
-use klamm_log::disk::simulated::{Crash, SimulatedDisk};
+use klamm_log::disk::simulated::SimulatedDisk;
 
 use crate::clock::WallClock;
 use crate::disk::ProcessDisk;
-use crate::network::{BROKER, Cut, Host, Net};
+use crate::network::{Host, Net, Party};
 use crate::plants::Plants;
 use crate::process::{OneThread, Process};
 use crate::random::Dice;
+use crate::shape::name;
 use crate::trace::Trace;
 
 /// How long a start, or a stop, may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where the broker keeps its data.
+/// Where a node keeps its data.
 pub(crate) const DATA: &str = "/data";
 
 /// The machine.
 pub(crate) struct Machine {
+    /// Its number, from 0.
+    pub(crate) node: usize,
     /// Its disk.
     pub(crate) disk: SimulatedDisk,
+    /// How long its disk may take, in milliseconds.
+    pub(crate) disk_delay_ms_max: Arc<AtomicU64>,
     /// The network.
     pub(crate) net: Net,
     /// Its clock.
@@ -36,115 +43,85 @@ pub(crate) struct Machine {
     pub(crate) trace: Trace,
     /// The planted bug.
     pub(crate) plants: Plants,
-    /// For the broker's own random numbers.
+    /// For the node's own random numbers.
     pub(crate) dice: Dice,
     /// Decides which task comes next.
     pub(crate) schedule: Dice,
-    /// The broker's settings, `name=value`.
+    /// The node's settings, `name=value`.
     pub(crate) settings: Vec<String>,
+    /// Where it listens, if the settings do not say.
+    pub(crate) listen: Option<String>,
     /// The running process, or the last one.
     pub(crate) process: Arc<Process>,
-    /// The broker in it.
-    pub(crate) server: Option<Server>,
 }
 
 impl Machine {
-    /// Starts a broker.
-    ///
-    /// # Errors
-    /// Why it did not start.
-    pub(crate) async fn start(&mut self) -> Result<(), String> {
+    /// Begins a process; returns what comes to the node in it, or why it does not start.
+    pub(crate) fn start(&mut self) -> impl Future<Output = Result<Server, String>> + use<> {
         let process = Process::begin(self.schedule.clone());
         self.process = process.clone();
-        let (loaded, environment) = (self.loaded()?, self.environment());
-        match wait(&process, move || klamm_broker::start(loaded, environment)).await {
-            Ok(server) => self.server = Some(server),
-            Err(reason) => {
-                self.trace.note(format_args!("the broker does not start: {reason}"));
-                process.die();
-                self.net.close_listeners();
-                self.net.cut(Cut::Reset, 1);
-                process.bury().await;
-                return Err(reason);
-            }
+        let (loaded, environment) = (self.loaded(), self.environment());
+        async move {
+            let loaded = loaded?;
+            wait(&process, move || klamm_broker::start(loaded, environment)).await
         }
-        self.trace.note("the broker runs");
-        Ok(())
     }
 
-    /// Kills the broker, and brings the disk to what it is after that.
-    pub(crate) async fn crash(&mut self, crash: Crash, cut: Option<Cut>) {
-        self.trace.note(match crash {
-            Crash::Process => "the process is killed",
-            Crash::Power => "the power fails",
-        });
-        self.process.die();
-        self.net.close_listeners();
-        if let Some(cut) = cut {
-            self.net.cut(cut, 1);
-        }
-        self.process.bury().await;
-        self.server = None;
-        self.disk.restart(crash);
+    /// Stops a node in order; returns what comes to that.
+    pub(crate) fn stop(&self, server: Server) -> impl Future<Output = Result<(), String>> + use<> {
+        let process = self.process.clone();
+        async move { wait(&process, move || server.stop()).await }
     }
 
-    /// Stops the broker in order.
+    /// What the settings say.
     ///
     /// # Errors
-    /// Why that was not possible.
-    pub(crate) async fn stop(&mut self) -> Result<(), String> {
-        self.trace.note("the broker is stopped");
-        let Some(server) = self.server.take() else { return Ok(()) };
-        let process = self.process.clone();
-        let stopped = wait(&process, move || server.stop()).await;
-        self.process.die();
-        self.net.close_listeners();
-        self.net.cut(Cut::Reset, 1);
-        self.process.bury().await;
-        self.disk.restart(Crash::Process);
-        stopped
-    }
-
-    fn loaded(&self) -> Result<Loaded, String> {
+    /// What is wrong with them.
+    pub(crate) fn loaded(&self) -> Result<Loaded, String> {
         let options = Options {
             file: None,
             set: self.settings.clone(),
             data: Some(PathBuf::from(DATA)),
-            listen: Some(BROKER.to_owned()),
+            listen: self.listen.clone(),
         };
         load(&options).map_err(|error| error.to_string())
     }
 
-    fn environment(&self) -> Environment {
+    /// The world as the current process sees it.
+    pub(crate) fn environment(&self) -> Environment {
         let process = self.process.clone();
+        let party = Party::Node(self.node);
+        let disk_delay_ms_max = self.disk_delay_ms_max.clone();
         Environment {
             network: Arc::new(Host {
                 net: self.net.clone(),
-                name: "broker".to_owned(),
+                name: name(party),
+                party,
                 process: Some(process.clone()),
             }),
             disk: Arc::new(self.view()),
             clock: Arc::new(self.clock.clone()),
             random: Arc::new(self.dice.clone()),
-            executors: Arc::new(OneThread { process, dice: self.dice.clone() }),
+            executors: Arc::new(OneThread { process, dice: self.dice.clone(), disk_delay_ms_max }),
         }
     }
 
     fn view(&self) -> ProcessDisk {
         let (process, plants) = (self.process.clone(), self.plants.clone());
-        ProcessDisk { disk: self.disk.clone(), process, trace: self.trace.clone(), plants }
+        ProcessDisk { disk: self.disk.clone(), process, trace: self.trace.clone(), plants, node: self.node }
     }
 
-    /// Looks at every partition's folder as the log's own verifier does. The broker must be stopped.
+    /// Looks at every partition's folder as the log's own verifier does. The node must be stopped.
     pub(crate) fn verify(&self) {
         let folders = self.disk.list(DATA.as_ref()).unwrap_or_default();
         let is_partition = |name: &str| klamm_log::parse_folder_name(name).is_some();
         for folder in folders.iter().filter(|entry| entry.is_dir && is_partition(&entry.name)) {
+            let place = format!("folder {} of node {}", folder.name, self.node);
             match klamm_log::verify(&self.disk, &PathBuf::from(DATA).join(&folder.name)) {
-                Ok(findings) => findings.iter().for_each(|finding| {
-                    self.trace.violation(format_args!("folder {}: {finding}", folder.name))
-                }),
-                Err(error) => self.trace.violation(format_args!("folder {}: {error}", folder.name)),
+                Ok(findings) => {
+                    findings.iter().for_each(|it| self.trace.violation(format_args!("{place}: {it}")))
+                }
+                Err(error) => self.trace.violation(format_args!("{place}: {error}")),
             }
         }
     }

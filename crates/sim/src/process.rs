@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -20,13 +20,14 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use crate::random::Dice;
 
-/// Work on the disk takes up to so many milliseconds to begin.
-const BLOCKING_DELAY_MS_MAX: u64 = 4;
+/// Work on a disk that is well takes up to so many milliseconds to begin.
+pub(crate) const DISK_DELAY_MS_MAX: u64 = 4;
 
 /// One incarnation of the broker.
 #[derive(Default)]
 pub(crate) struct Process {
     is_dead: AtomicBool,
+    is_paused: AtomicBool,
     died: Notify,
     queue: Mutex<Queue>,
     threads: Mutex<Option<JoinHandle<()>>>,
@@ -63,6 +64,12 @@ impl Process {
             self.died.notify_one();
             self.queue.lock().wake();
         }
+    }
+
+    /// Stops it where it is, or lets it go on. Meanwhile the kernel keeps its connections.
+    pub(crate) fn pause(&self, is_paused: bool) {
+        self.is_paused.store(is_paused, Ordering::Relaxed);
+        self.queue.lock().wake();
     }
 
     /// Waits until it is dead.
@@ -159,6 +166,9 @@ impl Future for Threads {
             return Poll::Ready(());
         }
         self.process.queue.lock().waker = Some(cx.waker().clone());
+        if self.process.is_paused.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
         self.take_new();
         if let Some((number, has_more)) = self.pick() {
             self.poll_task(number);
@@ -190,6 +200,8 @@ pub(crate) struct OneThread {
     pub(crate) process: Arc<Process>,
     /// Decides how long work on the disk waits for its turn.
     pub(crate) dice: Dice,
+    /// The longest wait in milliseconds.
+    pub(crate) disk_delay_ms_max: Arc<AtomicU64>,
 }
 
 impl Executors for OneThread {
@@ -202,7 +214,7 @@ impl Executors for OneThread {
     }
 
     fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
-        let delay = Duration::from_millis(self.dice.below(BLOCKING_DELAY_MS_MAX));
+        let delay = Duration::from_millis(self.dice.below(self.disk_delay_ms_max.load(Ordering::Relaxed)));
         self.process.spawn(Box::new(move || {
             Box::pin(async move {
                 tokio::time::sleep(delay).await;

@@ -1,28 +1,38 @@
-//! One run: a machine, clients, and a schedule of misfortunes, all from one seed.
+//! One run: a cluster, clients, and a schedule of misfortunes, all from one seed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use klamm_log::disk::simulated::{Crash, Fault, Operation, Options, SimulatedDisk};
-use tokio::task::LocalSet;
+use klamm_log::disk::simulated::{Fault, Options, SimulatedDisk};
+use tokio::task::{JoinHandle, LocalSet};
+use tokio::time::Instant;
 
 use crate::check::{Checks, Counts};
 use crate::clock::WallClock;
+use crate::cluster::{CAPACITY_BYTES, Cluster};
 use crate::machine::Machine;
-use crate::network::{Cut, Net, Tap, Weather};
+use crate::network::{Cut, Net, Tap};
 use crate::panics;
 use crate::plants::{Plant, Plants};
+use crate::process::DISK_DELAY_MS_MAX;
 use crate::random::Dice;
+use crate::schedule::{Misfortune, Schedule, Without};
+use crate::shape::{Shape, broker_address};
 use crate::trace::{Recorded, Trace};
 use crate::workload::{self, Workload};
 
 /// What to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// Decides everything.
     pub seed: u64,
+    /// The cluster.
+    pub shape: Shape,
     /// The planted bug.
     pub plant: Option<Plant>,
+    /// What is left out of what the seed says.
+    pub without: Without,
     /// Whether the history has the details.
     pub has_details: bool,
 }
@@ -36,16 +46,18 @@ pub struct Outcome {
     pub counts: Counts,
     /// How long it took in virtual milliseconds.
     pub virtual_ms: u64,
+    /// What went wrong, each with its number and time.
+    pub schedule: Vec<(usize, String)>,
 }
 
-/// A disk that nothing is wrong with has this much room.
-const CAPACITY_BYTES: u64 = 1 << 30;
+/// How long clients may take to end once nothing goes wrong any more.
+const END_OF_CLIENTS: Duration = Duration::from_secs(90);
 
 /// Runs a scenario on the current thread.
 ///
 /// # Panics
 /// When the runtime cannot be built.
-pub fn simulate(scenario: Scenario) -> Outcome {
+pub fn simulate(scenario: &Scenario) -> Outcome {
     panics::watch();
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime =
@@ -54,18 +66,19 @@ pub fn simulate(scenario: Scenario) -> Outcome {
 }
 
 struct Run {
-    machine: Machine,
+    cluster: Cluster,
+    net: Net,
     workload: Workload,
     checks: Checks,
     trace: Trace,
-    dice: Dice,
-    /// Whether a power loss must lose nothing.
+    schedule: Schedule,
+    without: Without,
     is_durable: bool,
 }
 
 impl Run {
-    fn new(scenario: Scenario) -> Self {
-        let Scenario { seed, plant, has_details } = scenario;
+    fn new(scenario: &Scenario) -> Self {
+        let Scenario { seed, shape, plant, without, has_details } = scenario.clone();
         let trace = Trace::new(has_details);
         let checks = Checks::new(trace.clone());
         let dice = Dice::new(seed, "misfortunes");
@@ -73,21 +86,13 @@ impl Run {
         let tap = Tap::new(checks.clone(), plants.clone());
         let net = Net::new(Dice::new(seed, "network"), trace.clone(), tap);
         let is_durable = dice.percent(60);
-        let options = Options { seed: dice.next(), capacity_bytes: CAPACITY_BYTES, ..Options::default() };
-        let workload = Workload::new(Dice::new(seed, "workload"), net.clone(), checks.clone(), trace.clone());
-        let machine = Machine {
-            disk: SimulatedDisk::new(options),
-            net,
-            clock: WallClock::new(dice.below(400) as i64 - 200),
-            trace: trace.clone(),
-            plants: plants.clone(),
-            dice: Dice::new(seed, "machine"),
-            schedule: Dice::new(seed, "schedule"),
-            settings: settings(is_durable && !plants.ignores_flushing()),
-            process: Arc::default(),
-            server: None,
-        };
-        Self { machine, workload, checks, trace, dice, is_durable }
+        let schedule = Schedule::draw(&dice, shape.nodes(), is_durable);
+        let workload = Workload::new(seed, shape, net.clone(), checks.clone(), trace.clone());
+        let machine = |node| machine(seed, shape, node, is_durable, &net, &trace, &plants);
+        let machines = (0..shape.nodes()).map(machine).collect();
+        let cluster =
+            Cluster::new(machines, net.clone(), checks.clone(), trace.clone(), dice, is_durable);
+        Self { cluster, net, workload, checks, trace, schedule, without, is_durable }
     }
 
     async fn whole(mut self) -> Outcome {
@@ -95,37 +100,114 @@ impl Run {
         if let Err(reason) = self.play().await {
             self.trace.violation(reason);
         }
-        self.machine.process.bury().await;
+        self.cluster.bury().await;
         panics::take().iter().for_each(|panic| self.trace.violation(panic));
         Outcome {
             recorded: self.trace.recorded(),
             counts: self.checks.counts(),
             virtual_ms: self.trace.now_ms(),
+            schedule: self.left_over(),
         }
     }
 
+    fn left_over(&self) -> Vec<(usize, String)> {
+        let steps = self.schedule.steps.iter().enumerate();
+        let left = steps.filter(|(number, _)| !self.without.steps.contains(number));
+        left.map(|(number, step)| (number, format!("{} ms: {}", step.at_ms, step.what))).collect()
+    }
+
     async fn play(&mut self) -> Result<(), String> {
-        self.machine.start().await?;
+        self.cluster.start_all().await?;
         workload::create_topics(&self.workload).await?;
-        let clients = self.workload.start();
-        let end_ms = self.trace.now_ms() + self.dice.within(6_000..15_000);
-        while self.trace.now_ms() < end_ms && !self.trace.is_violated() && !panics::any() {
-            let pause = Duration::from_millis(self.dice.within(50..2500));
-            let process = self.machine.process.clone();
-            tokio::select! {
-                biased;
-                () = process.dead() => self.after_fall().await?,
-                () = tokio::time::sleep(pause) => self.misfortune().await?,
-            }
-        }
+        let clients = self.workload.start(&self.without.clients);
+        self.cluster.set_fair(false);
+        self.misfortunes().await?;
         self.recover().await?;
         self.workload.stop();
+        self.end_of(clients).await?;
+        self.audit().await
+    }
+
+    async fn misfortunes(&mut self) -> Result<(), String> {
+        let began = Instant::now();
+        let steps = std::mem::take(&mut self.schedule.steps);
+        for (number, step) in steps.iter().enumerate() {
+            if self.until(began + Duration::from_millis(step.at_ms)).await? {
+                break;
+            }
+            if !self.without.steps.contains(&number) {
+                self.trace.note(&step.what);
+                self.befall(step.what.clone()).await;
+            }
+        }
+        self.schedule.steps = steps;
+        self.until(began + Duration::from_millis(self.schedule.end_ms)).await.map(drop)
+    }
+
+    /// Lets the cluster go on until a time. Returns whether the run is over, because something happened that must not.
+    async fn until(&mut self, time: Instant) -> Result<bool, String> {
+        while !self.trace.is_violated() && !panics::any() {
+            tokio::select! {
+                biased;
+                turn = self.cluster.turn() => turn?,
+                () = tokio::time::sleep_until(time) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    async fn befall(&mut self, what: Misfortune) {
+        match what {
+            Misfortune::Crash { nodes, crash, cut, down_ms } => {
+                for node in nodes {
+                    self.cluster.kill(node, crash, cut, down_ms).await;
+                }
+            }
+            Misfortune::Restart { node, down_ms } => self.cluster.stop(node, Some(down_ms)),
+            Misfortune::Fall { node, operations, crash, down_ms } => {
+                self.cluster.fall(node, operations, crash, down_ms)
+            }
+            Misfortune::Full { node, bytes_left } => {
+                let disk = &self.cluster.machine(node).disk;
+                disk.set_capacity(disk.used_bytes() + bytes_left);
+            }
+            Misfortune::IoError { node, operation, path } => {
+                let fault = Fault::once(operation, path, std::io::ErrorKind::Other);
+                self.cluster.machine(node).disk.inject(fault);
+            }
+            Misfortune::SlowDisk { node, delay_ms_max } => {
+                self.cluster.machine(node).disk_delay_ms_max.store(delay_ms_max, Ordering::Relaxed);
+            }
+            Misfortune::Clock { node, by_ms } => self.cluster.machine(node).clock.jump(by_ms),
+            Misfortune::Pause { node, for_ms } => self.cluster.pause(node, for_ms),
+            Misfortune::Connections { how, one_of } => self.net.cut(how, one_of),
+            Misfortune::Weather(weather) => self.net.set_weather(weather),
+            Misfortune::Blocked(pairs) => self.net.set_blocked(pairs),
+            Misfortune::Heal => self.cluster.heal(),
+        }
+    }
+
+    /// No more misfortunes: whatever state the nodes are in, a restart must bring them back.
+    async fn recover(&mut self) -> Result<(), String> {
+        self.trace.note("no more misfortunes");
+        self.cluster.heal();
+        for node in 0..self.cluster.machines().count() {
+            let crash = klamm_log::disk::simulated::Crash::Process;
+            self.cluster.kill(node, crash, Some(Cut::Reset), 0).await;
+        }
+        self.cluster.set_fair(true);
+        self.cluster.start_all().await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    async fn end_of(&mut self, clients: Vec<JoinHandle<()>>) -> Result<(), String> {
         for client in clients {
-            if tokio::time::timeout(Duration::from_secs(90), client).await.is_err() {
+            if tokio::time::timeout(END_OF_CLIENTS, client).await.is_err() {
                 return Err("a client does not come to its end".to_owned());
             }
         }
-        self.audit().await
+        Ok(())
     }
 
     /// Everything is read once more, before and after a clean restart, and the folders are looked at.
@@ -137,157 +219,37 @@ impl Run {
             if !workload::audit(&self.workload).await {
                 return Err("not everything can be read".to_owned());
             }
-            self.machine.stop().await?;
-            self.machine.verify();
-            self.machine.start().await?;
+            self.cluster.stop_all().await?;
+            self.cluster.machines().for_each(Machine::verify);
+            self.cluster.start_all().await?;
         }
-        self.machine.stop().await
-    }
-
-    async fn misfortune(&mut self) -> Result<(), String> {
-        match self.dice.below(12) {
-            0 | 1 => self.crash(Crash::Process).await,
-            2 => self.crash(Crash::Power).await,
-            3 => self.restart().await,
-            4 => {
-                let operations = self.dice.below(300);
-                self.trace.note(format_args!("the machine goes down after {operations} operations"));
-                self.machine.disk.crash_after(operations);
-                Ok(())
-            }
-            5 => {
-                let room = self.dice.below(20_000);
-                self.trace.note(format_args!("the disk has {room} bytes left"));
-                self.machine.disk.set_capacity(self.machine.disk.used_bytes() + room);
-                Ok(())
-            }
-            6 => {
-                self.io_error();
-                Ok(())
-            }
-            7 => {
-                let by_ms = self.dice.below(7_200_000) as i64 - 3_600_000;
-                self.trace.note(format_args!("the clock jumps by {by_ms} ms"));
-                self.machine.clock.jump(by_ms);
-                Ok(())
-            }
-            8 | 9 => {
-                let how = *self.dice.pick(&[Cut::Reset, Cut::Deaf]);
-                self.trace.note(format_args!("connections are cut: {how:?}"));
-                self.machine.net.cut(how, self.dice.within(1..4));
-                Ok(())
-            }
-            _ => {
-                let weather = Weather {
-                    slow_percent: self.dice.below(60),
-                    slow_ms_max: self.dice.within(1..400),
-                    is_deaf: self.dice.percent(20),
-                };
-                self.trace.note(format_args!("the network changes: {weather:?}"));
-                self.machine.net.set_weather(weather);
-                Ok(())
-            }
-        }
-    }
-
-    fn io_error(&self) {
-        let operation =
-            *self.dice.pick(&[Operation::Write, Operation::Sync, Operation::Read, Operation::Open]);
-        let path = *self.dice.pick(&["topic-a", "topic-b", "__consumer_offsets", "checkpoint"]);
-        self.trace.note(format_args!("{operation:?} of {path} fails once"));
-        self.machine.disk.inject(Fault::once(operation, path, std::io::ErrorKind::Other));
-    }
-
-    /// The machine went down by itself, in the middle of an operation of the disk.
-    async fn after_fall(&mut self) -> Result<(), String> {
-        let crash = *self.dice.pick(&[Crash::Process, Crash::Power]);
-        self.crash(crash).await
-    }
-
-    async fn crash(&mut self, crash: Crash) -> Result<(), String> {
-        let cut = match crash {
-            Crash::Power => Some(Cut::Deaf),
-            Crash::Process => self.dice.percent(50).then_some(Cut::Reset),
-        };
-        self.machine.crash(crash, cut).await;
-        if crash == Crash::Power && !self.is_durable {
-            self.checks.forgive_losses();
-        }
-        self.start_again().await
-    }
-
-    async fn restart(&mut self) -> Result<(), String> {
-        if let Err(reason) = self.machine.stop().await {
-            self.trace.note(format_args!("the broker does not stop in order: {reason}"));
-        }
-        self.start_again().await
-    }
-
-    /// Starts the broker after a while. What is wrong with the disk may keep it from starting; after that nothing may.
-    async fn start_again(&mut self) -> Result<(), String> {
-        self.checks.process_ended();
-        tokio::time::sleep(Duration::from_millis(self.dice.below(1500))).await;
-        self.machine.net.reset_deaf();
-        if self.dice.percent(50) {
-            self.heal();
-        }
-        while self.machine.start().await.is_err() {
-            let was_down = self.machine.disk.is_down();
-            let crash = *self.dice.pick(&[Crash::Process, Crash::Power]);
-            if was_down {
-                self.machine.disk.restart(crash);
-                if crash == Crash::Power && !self.is_durable {
-                    self.checks.forgive_losses();
-                }
-            }
-            self.heal();
-            self.machine.disk.restart(Crash::Process);
-            if !was_down {
-                return self
-                    .machine
-                    .start()
-                    .await
-                    .map_err(|reason| format!("the broker does not start again: {reason}"));
-            }
-        }
-        Ok(())
-    }
-
-    fn heal(&self) {
-        self.trace.note("disk and network are well");
-        self.machine.disk.heal();
-        self.machine.disk.set_capacity(CAPACITY_BYTES);
-        self.machine.net.set_weather(Weather::FAIR);
-    }
-
-    /// No more misfortunes: whatever state the broker is in, a restart must bring it back.
-    async fn recover(&mut self) -> Result<(), String> {
-        self.trace.note("no more misfortunes");
-        self.heal();
-        self.machine.crash(Crash::Process, Some(Cut::Reset)).await;
-        self.checks.process_ended();
-        self.machine.start().await?;
-        self.workload.pause(2000).await;
-        Ok(())
+        self.cluster.stop_all().await
     }
 }
 
-fn settings(is_durable: bool) -> Vec<String> {
-    let mut settings: Vec<String> = [
-        "offsets.topic.num.partitions=2",
-        "group.initial.rebalance.delay.ms=100",
-        "group.min.session.timeout.ms=1000",
-        "num.recovery.threads.per.data.dir=1",
-        "log.initial.task.delay.ms=700",
-        "log.flush.offset.checkpoint.interval.ms=1500",
-        "replica.high.watermark.checkpoint.interval.ms=1500",
-        "log.retention.check.interval.ms=2000",
-        "auto.create.topics.enable=false",
-    ]
-    .map(str::to_owned)
-    .into();
-    if is_durable {
-        settings.push("log.flush.interval.messages=1".to_owned());
+fn machine(
+    seed: u64,
+    shape: Shape,
+    node: usize,
+    is_durable: bool,
+    net: &Net,
+    trace: &Trace,
+    plants: &Plants,
+) -> Machine {
+    let dice = Dice::new(seed, &format!("machine {node}"));
+    let options = Options { seed: dice.next(), capacity_bytes: CAPACITY_BYTES, ..Options::default() };
+    Machine {
+        node,
+        disk: SimulatedDisk::new(options),
+        disk_delay_ms_max: Arc::new(AtomicU64::new(DISK_DELAY_MS_MAX)),
+        net: net.clone(),
+        clock: WallClock::new(dice.below(400) as i64 - 200),
+        trace: trace.clone(),
+        plants: plants.clone(),
+        schedule: Dice::new(seed, &format!("schedule {node}")),
+        settings: shape.settings(node, is_durable && !plants.ignores_flushing()),
+        listen: (shape == Shape::One).then(|| broker_address(node)),
+        process: Arc::default(),
+        dice,
     }
-    settings
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{Cut, Net};
+use super::{Cut, Net, Party};
 use crate::process::Process;
 
 /// What may be on its way in one direction.
@@ -22,6 +22,8 @@ const BYTES_ON_THE_WAY_MAX: usize = 256 * 1024;
 pub(super) struct Link {
     id: u64,
     client: String,
+    /// Who has dialled, and whom.
+    pub(super) parties: [Party; 2],
     pipes: [Pipe; 2],
     is_reset: bool,
     is_deaf: bool,
@@ -50,8 +52,13 @@ impl Pipe {
 }
 
 impl Link {
-    pub(super) fn new(id: u64, client: String) -> Self {
-        Self { id, client, pipes: [Pipe::new(), Pipe::new()], is_reset: false, is_deaf: false }
+    pub(super) fn new(id: u64, client: String, parties: [Party; 2]) -> Self {
+        let pipes = [Pipe::new(), Pipe::new()];
+        Self { id, client, parties, pipes, is_reset: false, is_deaf: false }
+    }
+
+    pub(super) fn wake(&mut self) {
+        self.pipes.iter_mut().for_each(Pipe::wake);
     }
 
     pub(super) fn cut(&mut self, how: Cut) {
@@ -59,7 +66,7 @@ impl Link {
             Cut::Reset => self.is_reset = true,
             Cut::Deaf => self.is_deaf = true,
         }
-        self.pipes.iter_mut().for_each(Pipe::wake);
+        self.wake();
     }
 }
 
@@ -87,13 +94,14 @@ impl AsyncRead for End {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut link = this.link.lock();
-        let Link { id, pipes, is_reset, is_deaf, .. } = &mut *link;
+        let Link { id, parties, pipes, is_reset, is_deaf, .. } = &mut *link;
         let pipe = &mut pipes[1 - this.side];
         if *is_reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         pipe.reader = Some(cx.waker().clone());
-        if *is_deaf {
+        let way = (parties[1 - this.side], parties[this.side]);
+        if *is_deaf || this.net.0.lock().blocked.contains(&way) {
             return Poll::Pending;
         }
         let Some((at, bytes)) = pipe.segments.front_mut() else {
@@ -121,7 +129,7 @@ impl AsyncRead for End {
 impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut link = self.link.lock();
-        let Link { id, client, pipes, is_reset, is_deaf } = &mut *link;
+        let Link { id, client, pipes, is_reset, is_deaf, .. } = &mut *link;
         if *is_reset || pipes[1 - self.side].is_closed {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -171,6 +179,6 @@ impl Drop for End {
     fn drop(&mut self) {
         let mut link = self.link.lock();
         link.pipes[self.side].is_closed = true;
-        link.pipes.iter_mut().for_each(Pipe::wake);
+        link.wake();
     }
 }

@@ -6,7 +6,7 @@
 mod link;
 mod tap;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,8 +23,17 @@ use crate::trace::Trace;
 use link::{End, Link};
 pub(crate) use tap::{Call, Tap};
 
-/// Where the broker is.
-pub(crate) const BROKER: &str = "10.0.0.1:9092";
+/// Who takes part in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Party {
+    /// One of the cluster's nodes, counted from 0.
+    Node(usize),
+    /// Any client.
+    Client,
+}
+
+/// How long a connection attempt waits before it is repeated, where nothing gets through.
+const DIAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// The network. Clones are the same network.
 #[derive(Clone)]
@@ -38,6 +47,8 @@ struct State {
     links: Vec<(u64, Arc<Mutex<Link>>)>,
     next_id: u64,
     weather: Weather,
+    /// From whom nothing gets through to whom. It arrives once the way is free again.
+    blocked: BTreeSet<(Party, Party)>,
 }
 
 /// How the network behaves now.
@@ -65,8 +76,8 @@ pub(crate) enum Cut {
     Deaf,
 }
 
-#[derive(Default)]
 struct Waiting {
+    party: Party,
     process: Option<Arc<Process>>,
     accepted: VecDeque<Accepted>,
     waker: Option<Waker>,
@@ -77,7 +88,16 @@ impl Net {
     pub(crate) fn new(dice: Dice, trace: Trace, tap: Tap) -> Self {
         let (listeners, links) = (BTreeMap::new(), Vec::new());
         let weather = Weather::FAIR;
-        Self(Arc::new(Mutex::new(State { dice, trace, tap, listeners, links, next_id: 0, weather })))
+        Self(Arc::new(Mutex::new(State {
+            dice,
+            trace,
+            tap,
+            listeners,
+            links,
+            next_id: 0,
+            weather,
+            blocked: BTreeSet::new(),
+        })))
     }
 
     /// Changes how it behaves.
@@ -85,39 +105,64 @@ impl Net {
         self.0.lock().weather = weather;
     }
 
+    /// Changes between whom nothing gets through.
+    pub(crate) fn set_blocked(&self, pairs: impl IntoIterator<Item = (Party, Party)>) {
+        let mut state = self.0.lock();
+        state.blocked = pairs.into_iter().collect();
+        state.forget_closed();
+        state.links.iter().for_each(|(_, link)| link.lock().wake());
+    }
+
     /// Ends one connection in `one_of`, chosen by the seed.
     pub(crate) fn cut(&self, how: Cut, one_of: u64) {
+        self.cut_those(how, |dice, _| dice.below(one_of) == 0);
+    }
+
+    /// Ends all connections of a node. A node that is up again knows nothing of those that went deaf.
+    pub(crate) fn cut_from(&self, node: usize, how: Cut) {
+        self.cut_those(how, |_, link| link.parties.contains(&Party::Node(node)));
+    }
+
+    fn cut_those(&self, how: Cut, is_concerned: impl Fn(&Dice, &Link) -> bool) {
         let mut state = self.0.lock();
         state.forget_closed();
-        let links: Vec<_> = state.links.iter().map(|(_, link)| link.clone()).collect();
-        for link in links {
-            if state.dice.below(one_of) == 0 {
-                link.lock().cut(how);
+        for (_, link) in &state.links {
+            let mut link = link.lock();
+            if is_concerned(&state.dice, &link) {
+                link.cut(how);
             }
         }
     }
 
     /// The listeners of a dead process are gone with it.
-    pub(crate) fn close_listeners(&self) {
-        let listeners = std::mem::take(&mut self.0.lock().listeners);
-        drop(listeners);
+    pub(crate) fn close_listeners(&self, node: usize) {
+        let party = Party::Node(node);
+        let mut state = self.0.lock();
+        let listeners = std::mem::take(&mut state.listeners);
+        let (closed, open): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            listeners.into_iter().partition(|(_, waiting)| waiting.party == party);
+        state.listeners = open;
+        drop(state);
+        drop(closed);
     }
 
-    /// The machine is up again: it knows nothing of the connections that went deaf.
-    pub(crate) fn reset_deaf(&self) {
-        self.cut(Cut::Reset, 1);
-    }
-
-    async fn dial_to(&self, address: SocketAddr, from: &str) -> io::Result<Stream> {
+    async fn dial_to(&self, address: SocketAddr, host: &Host) -> io::Result<Stream> {
+        let from = &host.name;
         let delay_ms = self.0.lock().delay_ms();
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
         if self.0.lock().weather.is_deaf {
             return std::future::pending().await;
         }
+        while self.0.lock().is_unreachable(host.party, address) {
+            tokio::time::sleep(DIAL_AGAIN).await;
+        }
         let mut state = self.0.lock();
         let id = state.next_id;
-        let link = Arc::new(Mutex::new(Link::new(id, from.to_owned())));
-        let near = End::new(link.clone(), 0, None, self.clone());
+        let Some(party) = state.listeners.get(&address).map(|waiting| waiting.party) else {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        };
+        let link = Arc::new(Mutex::new(Link::new(id, from.clone(), [host.party, party])));
+        let near = End::new(link.clone(), 0, host.process.clone(), self.clone());
         let Some(waiting) = state.listeners.get_mut(&address) else {
             drop(state);
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -136,6 +181,12 @@ impl Net {
 }
 
 impl State {
+    /// Whether a connection cannot be made, because one of the ways is closed.
+    fn is_unreachable(&self, from: Party, address: SocketAddr) -> bool {
+        let listening = self.listeners.get(&address).map(|waiting| waiting.party);
+        listening.is_some_and(|to| self.blocked.contains(&(from, to)) || self.blocked.contains(&(to, from)))
+    }
+
     fn delay_ms(&self) -> u64 {
         let Weather { slow_percent, slow_ms_max, .. } = self.weather;
         if self.dice.percent(slow_percent) {
@@ -156,6 +207,8 @@ pub(crate) struct Host {
     pub(crate) net: Net,
     /// Who it is, for the trace.
     pub(crate) name: String,
+    /// Who it is, for the network.
+    pub(crate) party: Party,
     /// The process that it is, where it can die.
     pub(crate) process: Option<Arc<Process>>,
 }
@@ -168,7 +221,9 @@ impl Network for Host {
                 return Err(io::ErrorKind::AddrInUse.into());
             }
             let process = self.process.clone();
-            state.listeners.insert(address, Waiting { process: process.clone(), ..Waiting::default() });
+            let (party, accepted) = (self.party, VecDeque::new());
+            let waiting = Waiting { party, process: process.clone(), accepted, waker: None };
+            state.listeners.insert(address, waiting);
             Ok(Box::new(Ear { net: self.net.clone(), address, process }) as Box<dyn Listener>)
         })
     }
@@ -181,7 +236,7 @@ impl Network for Host {
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>> {
         Box::pin(async move {
             let address = self.resolve(host, port).await?[0];
-            self.net.dial_to(address, &self.name).await
+            self.net.dial_to(address, self).await
         })
     }
 }

@@ -16,7 +16,7 @@ impl Admin {
     /// A client of its own.
     pub(crate) fn open(workload: &Workload) -> Option<Self> {
         let name = workload.name("admin");
-        let settings = common(&name);
+        let settings = common(workload, &name);
         let config =
             ConsumerConfig::from_properties(settings.iter().map(|(name, value)| (*name, value.as_str())));
         let opened = config.and_then(|config| Consumer::with_network(config, workload.network(&name)));
@@ -41,6 +41,7 @@ pub(crate) async fn create_topics(workload: &Workload) -> Result<(), String> {
     ]);
     let topic = |name: &&str| NewTopic {
         partitions: Some(PARTITIONS),
+        replication_factor: Some(workload.shape.replicas() as i16),
         configs: configs.clone(),
         ..NewTopic::new(*name)
     };

@@ -36,7 +36,7 @@ pub(super) async fn run(workload: Workload, group: &'static str) {
 
 fn open(workload: &Workload, name: &str, group: &str) -> Option<Consumer> {
     let dice = &workload.dice;
-    let mut settings = common(name);
+    let mut settings = common(workload, name);
     settings.extend([
         ("group.id", group.to_owned()),
         ("auto.offset.reset", "earliest".to_owned()),

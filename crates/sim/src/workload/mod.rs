@@ -5,16 +5,19 @@ mod members;
 mod producers;
 mod readers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use klamm_client::TopicPartition;
 use klamm_net::Network;
+use tokio::task::{JoinHandle, spawn_local};
 
 use crate::check::Checks;
-use crate::network::{BROKER, Host, Net};
+use crate::network::{Host, Net, Party};
 use crate::random::Dice;
+use crate::shape::Shape;
 use crate::trace::Trace;
 
 pub(crate) use admin::create_topics;
@@ -28,8 +31,11 @@ pub(crate) const PARTITIONS: i32 = 2;
 /// What all clients of a run share.
 #[derive(Clone)]
 pub(crate) struct Workload {
-    /// Decides what they do.
+    /// Decides what this client does.
     pub(crate) dice: Dice,
+    seed: u64,
+    /// The cluster.
+    pub(crate) shape: Shape,
     /// The network.
     pub(crate) net: Net,
     /// What must hold.
@@ -40,26 +46,56 @@ pub(crate) struct Workload {
     next_client: Arc<AtomicU64>,
 }
 
+/// What a client is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Producer(u32),
+    Reader,
+    Member(&'static str),
+    Admin,
+}
+
+const CLIENTS: [Kind; 9] = [
+    Kind::Producer(0),
+    Kind::Producer(1),
+    Kind::Producer(2),
+    Kind::Reader,
+    Kind::Member("group-a"),
+    Kind::Member("group-a"),
+    Kind::Member("group-b"),
+    Kind::Member("group-b"),
+    Kind::Admin,
+];
+
+/// How many clients there are.
+pub(crate) const CLIENT_COUNT: usize = CLIENTS.len();
+
 impl Workload {
     /// No client yet.
-    pub(crate) fn new(dice: Dice, net: Net, checks: Checks, trace: Trace) -> Self {
-        Self { dice, net, checks, trace, stopping: Arc::default(), next_client: Arc::default() }
+    pub(crate) fn new(seed: u64, shape: Shape, net: Net, checks: Checks, trace: Trace) -> Self {
+        let dice = Dice::new(seed, "workload");
+        Self { dice, seed, shape, net, checks, trace, stopping: Arc::default(), next_client: Arc::default() }
     }
 
-    /// Starts the clients. They end some time after [`Workload::stop`].
-    pub(crate) fn start(&self) -> Vec<tokio::task::JoinHandle<()>> {
-        let mut tasks = Vec::new();
-        for index in 0..3 {
-            tasks.push(tokio::task::spawn_local(producers::run(self.clone(), index)));
+    /// Starts the clients but those left out. They end some time after [`Workload::stop`].
+    pub(crate) fn start(&self, without: &BTreeSet<usize>) -> Vec<JoinHandle<()>> {
+        let chosen = CLIENTS.iter().enumerate().filter(|(number, _)| !without.contains(number));
+        chosen.map(|(number, kind)| self.of_client(number).start_client(*kind)).collect()
+    }
+
+    /// The same with dice of a client's own, so that what one client does is not decided by whether there is another.
+    fn of_client(&self, number: usize) -> Self {
+        let dice = Dice::new(self.seed, &format!("client {number}"));
+        Self { dice, next_client: Arc::new(AtomicU64::new(1000 * (number as u64 + 1))), ..self.clone() }
+    }
+
+    fn start_client(self, kind: Kind) -> JoinHandle<()> {
+        match kind {
+            Kind::Producer(index) => spawn_local(producers::run(self, index)),
+            Kind::Reader => spawn_local(readers::run(self)),
+            Kind::Member(group) => spawn_local(members::run(self, group)),
+            Kind::Admin => spawn_local(admin::run(self)),
         }
-        tasks.push(tokio::task::spawn_local(readers::run(self.clone())));
-        for group in ["group-a", "group-b"] {
-            for _ in 0..2 {
-                tasks.push(tokio::task::spawn_local(members::run(self.clone(), group)));
-            }
-        }
-        tasks.push(tokio::task::spawn_local(admin::run(self.clone())));
-        tasks
     }
 
     /// Lets all clients finish what they are doing.
@@ -76,7 +112,7 @@ impl Workload {
     }
 
     fn network(&self, name: &str) -> Arc<dyn Network> {
-        Arc::new(Host { net: self.net.clone(), name: name.to_owned(), process: None })
+        Arc::new(Host { net: self.net.clone(), name: name.to_owned(), party: Party::Client, process: None })
     }
 
     pub(crate) async fn pause(&self, ms_max: u64) {
@@ -96,9 +132,9 @@ pub(crate) fn partitions() -> Vec<TopicPartition> {
 }
 
 /// Settings that all clients have, patient enough for a restart and impatient enough for a run.
-fn common(name: &str) -> Vec<(&'static str, String)> {
+fn common(workload: &Workload, name: &str) -> Vec<(&'static str, String)> {
     vec![
-        ("bootstrap.servers", BROKER.to_owned()),
+        ("bootstrap.servers", workload.shape.bootstrap_servers()),
         ("client.id", name.to_owned()),
         ("request.timeout.ms", "3000".to_owned()),
         ("default.api.timeout.ms", "8000".to_owned()),

@@ -50,7 +50,7 @@ pub(super) async fn run(workload: Workload, index: u32) {
 
 fn open(workload: &Workload, name: &str, promises: [(&'static str, &str); 3]) -> Option<Producer> {
     let dice = &workload.dice;
-    let mut settings = common(name);
+    let mut settings = common(workload, name);
     settings.extend([
         ("delivery.timeout.ms", dice.pick(&["5000", "30000"]).to_string()),
         ("max.block.ms", "5000".to_owned()),

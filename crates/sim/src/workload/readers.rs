@@ -45,7 +45,7 @@ pub(crate) async fn audit(workload: &Workload) -> bool {
 }
 
 fn open(workload: &Workload, name: &str) -> Option<Consumer> {
-    let mut settings = common(name);
+    let mut settings = common(workload, name);
     settings.extend([
         ("auto.offset.reset", "earliest".to_owned()),
         ("enable.partition.eof", "true".to_owned()),
