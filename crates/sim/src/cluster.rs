@@ -173,7 +173,9 @@ impl Cluster {
         if !matches!(node.state, State::Up(_)) {
             return;
         }
-        let State::Up(server) = std::mem::replace(&mut node.state, State::Stopping { down_ms }) else { return };
+        let State::Up(server) = std::mem::replace(&mut node.state, State::Stopping { down_ms }) else {
+            return;
+        };
         self.trace.note(format_args!("node {index} is stopped"));
         let (life, stopping) = (node.life, node.machine.stop(server));
         self.changes.spawn_local(async move { (index, life, Change::Stopped(stopping.await)) });

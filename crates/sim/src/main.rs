@@ -84,10 +84,8 @@ impl Arguments {
 
     fn scenario(&self, seed: u64, plant: Option<Plant>) -> Scenario {
         let number_set = |numbers: &[usize]| numbers.iter().copied().collect::<BTreeSet<_>>();
-        let without = Without {
-            steps: number_set(&self.without_steps),
-            clients: number_set(&self.without_clients),
-        };
+        let without =
+            Without { steps: number_set(&self.without_steps), clients: number_set(&self.without_clients) };
         Scenario { seed, shape: self.nodes, plant, without, has_details: self.trace }
     }
 }
@@ -174,10 +172,10 @@ fn explain(scenario: &Scenario, patience: Duration) {
     }
     let (shortest, outcome) = shrunk(scenario, patience);
     let Without { steps, clients } = &shortest.without;
-    let list = |numbers: &BTreeSet<usize>| {
-        numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
-    };
-    let mut text = format!("  shortest: --nodes {:?} --seed {}", shortest.shape, shortest.seed).to_lowercase();
+    let list =
+        |numbers: &BTreeSet<usize>| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let mut text =
+        format!("  shortest: --nodes {:?} --seed {}", shortest.shape, shortest.seed).to_lowercase();
     if !steps.is_empty() {
         text += &format!(" --without-steps {}", list(steps));
     }

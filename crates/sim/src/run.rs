@@ -90,8 +90,7 @@ impl Run {
         let workload = Workload::new(seed, shape, net.clone(), checks.clone(), trace.clone());
         let machine = |node| machine(seed, shape, node, is_durable, &net, &trace, &plants);
         let machines = (0..shape.nodes()).map(machine).collect();
-        let cluster =
-            Cluster::new(machines, net.clone(), checks.clone(), trace.clone(), dice, is_durable);
+        let cluster = Cluster::new(machines, net.clone(), checks.clone(), trace.clone(), dice, is_durable);
         Self { cluster, net, workload, checks, trace, schedule, without, is_durable }
     }
 

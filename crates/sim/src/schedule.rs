@@ -150,9 +150,8 @@ impl Draw<'_> {
     fn some_nodes(&self, count: Range<usize>) -> Vec<usize> {
         let count = self.dice.within(count.start as u64..count.end as u64) as usize;
         let mut left: Vec<usize> = (0..self.nodes).collect();
-        let mut chosen: Vec<usize> = (0..count)
-            .map(|_| left.swap_remove(self.dice.below(left.len() as u64) as usize))
-            .collect();
+        let mut chosen: Vec<usize> =
+            (0..count).map(|_| left.swap_remove(self.dice.below(left.len() as u64) as usize)).collect();
         chosen.sort_unstable();
         chosen
     }
@@ -195,7 +194,9 @@ impl fmt::Display for Misfortune {
             Self::Fall { node, operations, crash, .. } => {
                 write!(f, "node {node} goes down after {operations} operations of its disk: {crash:?}")
             }
-            Self::Full { node, bytes_left } => write!(f, "the disk of node {node} has {bytes_left} bytes left"),
+            Self::Full { node, bytes_left } => {
+                write!(f, "the disk of node {node} has {bytes_left} bytes left")
+            }
             Self::IoError { node, operation, path } => {
                 write!(f, "{operation:?} of {path} on node {node} fails once")
             }

@@ -7,8 +7,9 @@ use klamm_protocol::messages::{
     JoinGroupRequest, JoinGroupResponse, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
     OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
 };
-use klamm_protocol::{ApiKey, Decode, Reader, Uuid};
+use klamm_protocol::{ApiKey, Decode, ErrorCode, Reader, Uuid};
 
+use super::commits::Commits;
 use crate::network::Call;
 use crate::trace::Trace;
 
@@ -23,11 +24,10 @@ pub(super) struct Groups {
     generations: BTreeMap<String, Generation>,
     /// By group: who owns a partition in the newest generation with assignments.
     owners: BTreeMap<String, (i32, Owners)>,
-    /// The largest offset whose commit was acknowledged, and when.
-    committed: BTreeMap<(String, String, i32), (i64, u64)>,
+    /// By group, topic and partition: the commits.
+    committed: BTreeMap<(String, String, i32), Commits>,
     /// Topics by id, which newer requests name them by.
     names: BTreeMap<Uuid, String>,
-    is_lossy: bool,
     commits: u64,
     assignments: u64,
 }
@@ -48,23 +48,41 @@ impl Groups {
         (self.commits, self.assignments)
     }
 
-    /// From now on offsets may go back: those who read what was lost begin again before it.
-    pub(super) fn forget_offsets(&mut self) {
-        self.committed.clear();
-        self.is_lossy = true;
+    /// A power loss may have taken commits.
+    pub(super) fn lose_commits(&mut self) {
+        let now = self.tick();
+        self.committed.values_mut().for_each(|commits| commits.lost(now));
     }
 
     /// A restarted coordinator counts on from the last generation that was stored, and not all are: one in which no assignment was
-    /// stored has a namesake, in which a commit that is still on its way counts, as in Kafka.
+    /// stored has a namesake. Commits of either count, in whatever order they come; what is read must still be the last of them.
     pub(super) fn forget_generations(&mut self) {
-        let stored = |group| self.owners.get(group).map_or(-1, |(generation, _)| *generation);
-        let is_used_twice = self.generations.iter().any(|(group, known)| known.id > stored(group));
-        self.is_lossy |= is_used_twice;
-        if is_used_twice {
-            self.committed.clear();
-        }
         self.generations.clear();
         self.owners.clear();
+    }
+
+    /// A request leaves.
+    pub(super) fn sent(&mut self, call: &Call) {
+        if call.key != ApiKey::OffsetCommit {
+            return;
+        }
+        let Some(request) = read::<OffsetCommitRequest<'_>>(&call.request, call) else { return };
+        for (key, offset) in self.commits_in(&request) {
+            self.committed.entry(key).or_default().sent(offset, call.sent_at);
+        }
+    }
+
+    fn commits_in(&self, request: &OffsetCommitRequest<'_>) -> Vec<((String, String, i32), i64)> {
+        let group = request.group_id.to_string();
+        let mut commits = Vec::new();
+        for topic in &request.topics {
+            let name = self.name(&topic.name, topic.topic_id);
+            for partition in &topic.partitions {
+                let key = (group.clone(), name.clone(), partition.partition_index);
+                commits.push((key, partition.committed_offset));
+            }
+        }
+        commits
     }
 
     pub(super) fn answered(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
@@ -73,7 +91,7 @@ impl Groups {
             ApiKey::JoinGroup => self.joined(call, response, trace),
             ApiKey::SyncGroup => self.synced(call, response, trace),
             ApiKey::OffsetCommit => self.offsets_committed(call, response, trace),
-            ApiKey::OffsetFetch => self.offsets_fetched(call, response),
+            ApiKey::OffsetFetch => self.offsets_fetched(call, response, trace),
             ApiKey::Metadata => {
                 self.learn_names(call, response);
                 Ok(())
@@ -160,26 +178,24 @@ impl Groups {
         ) else {
             return Err("the answer to an OffsetCommit is unreadable".to_owned());
         };
-        let group = request.group_id.to_string();
         let answers = response.topics.iter().flat_map(|topic| topic.partitions.iter());
-        let accepted: Vec<bool> = answers.map(|partition| !partition.error_code.is_error()).collect();
-        if accepted.iter().any(|accepted| *accepted) {
-            self.is_current(&group, &request, call.sent_at)?;
+        let codes: Vec<ErrorCode> = answers.map(|partition| partition.error_code).collect();
+        if codes.iter().any(|code| !code.is_error()) {
+            self.is_current(&request.group_id, &request, call.sent_at)?;
         }
         let who = (&call.client, request.generation_id_or_member_epoch, &request.member_id);
-        let asked = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
-        for ((topic, partition), _) in asked.zip(accepted).filter(|(_, accepted)| *accepted) {
-            let key = (group.clone(), self.name(&topic.name, topic.topic_id), partition.partition_index);
-            if self.is_lossy {
-                continue;
+        let now = self.moment;
+        for ((key, offset), code) in self.commits_in(&request).into_iter().zip(codes) {
+            if !code.is_error() {
+                self.commits += 1;
+                trace.detail(format_args!("{who:?} has committed {}-{} {offset}", key.1, key.2));
             }
-            let known = self.committed.entry(key).or_insert((-1, 0));
-            if partition.committed_offset >= known.0 {
-                *known = (partition.committed_offset, self.moment);
+            let commits = self.committed.entry(key).or_default();
+            match code {
+                ErrorCode::NONE => commits.acknowledged(call.sent_at, now),
+                code if NEVER_APPLIED.contains(&code) => commits.refused(call.sent_at),
+                _ => {}
             }
-            self.commits += 1;
-            let (name, offset) = (self.name(&topic.name, topic.topic_id), partition.committed_offset);
-            trace.detail(format_args!("{who:?} has committed {name}-{} {offset}", partition.partition_index));
         }
         Ok(())
     }
@@ -196,7 +212,7 @@ impl Groups {
         }
     }
 
-    fn offsets_fetched(&self, call: &Call, response: &[u8]) -> Result<(), String> {
+    fn offsets_fetched(&self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
         let Some(response) = read::<OffsetFetchResponse<'_>>(response, call) else {
             return Err("the answer to an OffsetFetch is unreadable".to_owned());
         };
@@ -205,13 +221,18 @@ impl Groups {
                 let fine = topic.partitions.iter().filter(|partition| !partition.error_code.is_error());
                 for partition in fine {
                     let name = self.name(&topic.name, topic.topic_id);
+                    let (index, offset) = (partition.partition_index, partition.committed_offset);
+                    trace.detail(format_args!(
+                        "{} is told that {name}-{index} {offset} is committed",
+                        call.client
+                    ));
                     let key = (group.group_id.to_string(), name, partition.partition_index);
-                    let known = self.committed.get(&key).filter(|(_, since)| *since < call.sent_at);
-                    if let Some((floor, _)) = known.filter(|(floor, _)| partition.committed_offset < *floor) {
+                    let Some(commits) = self.committed.get(&key) else { continue };
+                    if !commits.may_be(offset, call.sent_at) {
                         let (group, topic, index) = key;
-                        let found = partition.committed_offset;
+                        let last = commits.last();
                         return Err(format!(
-                            "{group} has committed {floor} of {topic}-{index}, and {found} is there"
+                            "{group} has committed {last:?} of {topic}-{index} last, and {offset} is there"
                         ));
                     }
                 }
@@ -220,19 +241,26 @@ impl Groups {
         Ok(())
     }
 
+    /// A member begins at an offset. Where its place may be deleted, it begins anywhere, and rightly so.
     pub(super) fn starts_at(
         &self,
         group: &str,
         partition: &TopicPartition,
         offset: i64,
+        deletable_below: i64,
     ) -> Result<(), String> {
         let key = (group.to_owned(), partition.topic.to_string(), partition.partition);
-        match self.committed.get(&key) {
-            Some((floor, _)) if offset < *floor => Err(format!("{floor} was committed")),
-            _ => Ok(()),
+        let lowest = self.committed.get(&key).and_then(|commits| commits.lowest(self.moment));
+        match lowest.filter(|lowest| offset < *lowest && *lowest >= deletable_below) {
+            Some(lowest) => Err(format!("{lowest} was committed")),
+            None => Ok(()),
         }
     }
 }
+
+/// A commit that is answered with one of these is not appended.
+const NEVER_APPLIED: [ErrorCode; 3] =
+    [ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID, ErrorCode::REBALANCE_IN_PROGRESS];
 
 fn read<'a, T: Decode<'a>>(body: &'a [u8], call: &Call) -> Option<T> {
     T::decode(&mut Reader::new(body), call.version).ok()

@@ -4,6 +4,7 @@
 //! showing it. What it has said once must stay so. A power loss takes what was not flushed, where flushing was not asked for; from then
 //! on the model begins anew ([`Checks::forgive_losses`]), and what was under way counts for nothing.
 
+mod commits;
 mod groups;
 mod partition;
 
@@ -73,7 +74,7 @@ impl Checks {
         let mut state = self.0.lock();
         state.era += 1;
         state.partitions.values_mut().for_each(Partition::forget);
-        state.groups.forget_offsets();
+        state.groups.lose_commits();
     }
 
     /// The broker's process is gone, and with it what it never writes: generations that no member got an assignment in, and, as in
@@ -168,6 +169,11 @@ impl Checks {
         self.0.lock().groups.tick()
     }
 
+    /// A request that will be answered has left, at the moment that stands in it.
+    pub(crate) fn asked(&self, call: &Call) {
+        self.0.lock().groups.sent(call);
+    }
+
     /// A request was answered.
     pub(crate) fn answered(&self, call: &Call, response: &[u8]) {
         let mut state = self.0.lock();
@@ -178,9 +184,10 @@ impl Checks {
 
     /// A member of a group begins to read a partition at an offset.
     pub(crate) fn starts_at(&self, group: &str, partition: &TopicPartition, offset: i64, era: u32) {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         if state.era == era {
-            let said = state.groups.starts_at(group, partition, offset);
+            let deletable_below = state.partition(partition).deletable_below();
+            let said = state.groups.starts_at(group, partition, offset, deletable_below);
             state.judge(said, || format!("group {group} goes on at {partition} {offset}"));
         }
     }

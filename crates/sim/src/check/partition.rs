@@ -164,6 +164,12 @@ impl Partition {
         offset < self.delete_requested
     }
 
+    /// Below this a place in the partition may be gone: by a deletion that may be forgotten again when the process ends, or, once
+    /// records were lost, because the log ends before it.
+    pub(super) fn deletable_below(&self) -> i64 {
+        if self.is_lossy { i64::MAX } else { self.delete_requested }
+    }
+
     /// Nothing that was said to be here is at or behind the end.
     pub(super) fn complete_below(&self, end: i64) -> Result<(), String> {
         match self.at.range(end.max(self.delete_requested)..).next() {

@@ -72,7 +72,9 @@ impl Conversation {
         plants.on_request(key, version, &mut body);
         let sent_at = checks.begin();
         if key != ApiKey::Produce || expects_answer(&body, version) {
-            self.unanswered.push_back(Call { client: client.to_owned(), key, version, request, sent_at });
+            let call = Call { client: client.to_owned(), key, version, request, sent_at };
+            checks.asked(&call);
+            self.unanswered.push_back(call);
         }
         [&whole[..head_length], &body].concat()
     }
