@@ -119,6 +119,7 @@ impl Registration {
         let mut departures = Departures::new(&broker);
         loop {
             tokio::select! {
+                biased;
                 () = sleep_ms(wait_ms) => {}
                 () = broker.heartbeat_due.notified() => {}
                 () = departures.next(&broker) => {}

@@ -1,13 +1,14 @@
 //! A machine that a node runs on: a disk that outlives processes, a clock, and a place in the network.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use klamm_broker::Server;
 use klamm_broker::environment::Environment;
+use klamm_broker::{FormatOptions, InitialControllers, Server};
 use klamm_config::load::{Loaded, Options, load};
 use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::SimulatedDisk;
@@ -67,17 +68,29 @@ impl Machine {
         }
     }
 
+    /// Formats the data folder for a cluster.
+    ///
+    /// # Errors
+    /// Why that is not possible.
+    pub(crate) fn format(&self) -> Result<(), String> {
+        let options = FormatOptions {
+            cluster_id: "simulated-cluster-0001".to_owned(),
+            controllers: InitialControllers::Configured,
+            release_version: None,
+            features: BTreeMap::new(),
+            ignore_formatted: false,
+        };
+        let formatted = klamm_broker::format(&self.environment(), &self.loaded()?.node, &options);
+        formatted.map(drop).map_err(|error| error.to_string())
+    }
+
     /// Stops a node in order; returns what comes to that.
     pub(crate) fn stop(&self, server: Server) -> impl Future<Output = Result<(), String>> + use<> {
         let process = self.process.clone();
         async move { wait(&process, move || server.stop()).await }
     }
 
-    /// What the settings say.
-    ///
-    /// # Errors
-    /// What is wrong with them.
-    pub(crate) fn loaded(&self) -> Result<Loaded, String> {
+    fn loaded(&self) -> Result<Loaded, String> {
         let options = Options {
             file: None,
             set: self.settings.clone(),
@@ -88,7 +101,7 @@ impl Machine {
     }
 
     /// The world as the current process sees it.
-    pub(crate) fn environment(&self) -> Environment {
+    fn environment(&self) -> Environment {
         let process = self.process.clone();
         let party = Party::Node(self.node);
         let disk_delay_ms_max = self.disk_delay_ms_max.clone();

@@ -116,6 +116,9 @@ impl Run {
     }
 
     async fn play(&mut self) -> Result<(), String> {
+        if self.workload.shape != Shape::One {
+            self.cluster.machines().try_for_each(Machine::format)?;
+        }
         self.cluster.start_all().await?;
         workload::create_topics(&self.workload).await?;
         let clients = self.workload.start(&self.without.clients);
