@@ -67,7 +67,9 @@ fn main() -> ExitCode {
         plants::ALL.iter().for_each(|(_, name, about)| println!("{name:<28}{about}"));
         true
     } else if arguments.plants {
-        let found = plants::ALL.iter().map(|(plant, name, _)| find(&arguments, *plant, name));
+        let is_cluster = arguments.nodes != Shape::One;
+        let fitting = plants::ALL.iter().filter(|(plant, ..)| plant.needs_cluster() == is_cluster);
+        let found = fitting.map(|(plant, name, _)| find(&arguments, *plant, name));
         found.fold(true, |all, one| all && one)
     } else if let Some(plant) = arguments.plant {
         find(&arguments, plant, "it")

@@ -1,17 +1,19 @@
 //! One run: a cluster, clients, and a schedule of misfortunes, all from one seed.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use klamm_log::disk::simulated::{Fault, Options, SimulatedDisk};
+use klamm_log::disk::Disk;
+use klamm_log::disk::simulated::{Crash, Fault, Options, SimulatedDisk};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 
-use crate::check::{Checks, Counts};
+use crate::check::{Checks, Counts, differences};
 use crate::clock::WallClock;
 use crate::cluster::{CAPACITY_BYTES, Cluster};
-use crate::machine::Machine;
+use crate::machine::{DATA, Machine};
 use crate::network::{Cut, Net, Tap};
 use crate::panics;
 use crate::plants::{Plant, Plants};
@@ -194,8 +196,7 @@ impl Run {
         self.trace.note("no more misfortunes");
         self.cluster.heal();
         for node in 0..self.cluster.machines().count() {
-            let crash = klamm_log::disk::simulated::Crash::Process;
-            self.cluster.kill(node, crash, Some(Cut::Reset), 0).await;
+            self.cluster.kill(node, Crash::Process, Some(Cut::Reset), 0).await;
         }
         self.cluster.set_fair(true);
         self.cluster.start_all().await?;
@@ -218,14 +219,38 @@ impl Run {
             if self.trace.is_violated() {
                 return Ok(());
             }
+            workload::wait_for_sync(&self.workload).await?;
             if !workload::audit(&self.workload).await {
                 return Err("not everything can be read".to_owned());
             }
             self.cluster.stop_all().await?;
             self.cluster.machines().for_each(Machine::verify);
+            self.compare_replicas()?;
             self.cluster.start_all().await?;
         }
         self.cluster.stop_all().await
+    }
+}
+
+impl Run {
+    /// All nodes are stopped and were in sync, and nobody has produced since.
+    fn compare_replicas(&self) -> Result<(), String> {
+        for partition in workload::partitions() {
+            self.compare(&partition.to_string(), true)?;
+        }
+        for internal in ["__cluster_metadata-0", "__consumer_offsets-0", "__consumer_offsets-1"] {
+            self.compare(internal, false)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&self, folder: &str, are_in_sync: bool) -> Result<(), String> {
+        let dir = Path::new(DATA).join(folder);
+        let all = self.cluster.machines().map(|machine| (machine.node, &machine.disk, dir.clone()));
+        let held: Vec<_> = all.filter(|(_, disk, dir)| disk.metadata(dir).is_ok()).collect();
+        let found = differences(&held, are_in_sync)?;
+        found.iter().for_each(|difference| self.trace.violation(difference));
+        Ok(())
     }
 }
 
@@ -239,6 +264,8 @@ fn machine(
     plants: &Plants,
 ) -> Machine {
     let dice = Dice::new(seed, &format!("machine {node}"));
+    let mut settings = shape.settings(node, is_durable && !plants.ignores_flushing());
+    settings.extend(plants.settings());
     let options = Options { seed: dice.next(), capacity_bytes: CAPACITY_BYTES, ..Options::default() };
     Machine {
         node,
@@ -249,7 +276,7 @@ fn machine(
         trace: trace.clone(),
         plants: plants.clone(),
         schedule: Dice::new(seed, &format!("schedule {node}")),
-        settings: shape.settings(node, is_durable && !plants.ignores_flushing()),
+        settings,
         listen: (shape == Shape::One).then(|| broker_address(node)),
         process: Arc::default(),
         dice,

@@ -6,7 +6,9 @@
 
 mod commits;
 mod groups;
+mod leaders;
 mod partition;
+mod replicas;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +19,10 @@ use parking_lot::Mutex;
 use crate::network::Call;
 use crate::trace::Trace;
 use groups::Groups;
+use leaders::Leaders;
 use partition::Partition;
 pub(crate) use partition::{Promise, Reading, Stamp};
+pub(crate) use replicas::differences;
 
 /// The model and its checks. Clones share it.
 #[derive(Clone)]
@@ -32,6 +36,7 @@ struct State {
     life: u32,
     partitions: BTreeMap<TopicPartition, Partition>,
     groups: Groups,
+    leaders: Leaders,
     acknowledged: u64,
     seen: u64,
 }
@@ -59,6 +64,7 @@ impl Checks {
             life: 0,
             partitions,
             groups,
+            leaders: Leaders::default(),
             acknowledged: 0,
             seen: 0,
         })))
@@ -171,7 +177,10 @@ impl Checks {
 
     /// A request that will be answered has left, at the moment that stands in it.
     pub(crate) fn asked(&self, call: &Call) {
-        self.0.lock().groups.sent(call);
+        let mut state = self.0.lock();
+        state.groups.sent(call);
+        let said = state.leaders.sent(call);
+        state.judge(said, || format!("{} asks", call.client));
     }
 
     /// A request was answered.
@@ -179,6 +188,7 @@ impl Checks {
         let mut state = self.0.lock();
         let trace = state.trace.clone();
         let said = state.groups.answered(call, response, &trace);
+        let said = said.and_then(|()| state.leaders.answered(call, response));
         state.judge(said, || format!("{} was answered", call.client));
     }
 

@@ -21,7 +21,7 @@ const BYTES_ON_THE_WAY_MAX: usize = 256 * 1024;
 /// Both directions of a connection.
 pub(super) struct Link {
     id: u64,
-    client: String,
+    names: [String; 2],
     /// Who has dialled, and whom.
     pub(super) parties: [Party; 2],
     pipes: [Pipe; 2],
@@ -52,9 +52,9 @@ impl Pipe {
 }
 
 impl Link {
-    pub(super) fn new(id: u64, client: String, parties: [Party; 2]) -> Self {
+    pub(super) fn new(id: u64, names: [String; 2], parties: [Party; 2]) -> Self {
         let pipes = [Pipe::new(), Pipe::new()];
-        Self { id, client, parties, pipes, is_reset: false, is_deaf: false }
+        Self { id, names, parties, pipes, is_reset: false, is_deaf: false }
     }
 
     pub(super) fn wake(&mut self) {
@@ -129,7 +129,7 @@ impl AsyncRead for End {
 impl AsyncWrite for End {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut link = self.link.lock();
-        let Link { id, client, pipes, is_reset, is_deaf, .. } = &mut *link;
+        let Link { id, names, pipes, is_reset, is_deaf, .. } = &mut *link;
         if *is_reset || pipes[1 - self.side].is_closed {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -146,7 +146,7 @@ impl AsyncWrite for End {
             *is_deaf = true;
             return Poll::Ready(Ok(count));
         }
-        let sent = state.tap.pass(*id, client, self.side, &bytes[..count]);
+        let sent = state.tap.pass(*id, names, self.side, &bytes[..count]);
         let mut rest = &sent[..];
         while !rest.is_empty() {
             let length = if state.dice.percent(80) {

@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 
 use crate::process::Process;
 use crate::random::Dice;
+use crate::shape::name;
 use crate::trace::Trace;
 use link::{End, Link};
 pub(crate) use tap::{Call, Tap};
@@ -161,7 +162,7 @@ impl Net {
         let Some(party) = state.listeners.get(&address).map(|waiting| waiting.party) else {
             return Err(io::ErrorKind::ConnectionRefused.into());
         };
-        let link = Arc::new(Mutex::new(Link::new(id, from.clone(), [host.party, party])));
+        let link = Arc::new(Mutex::new(Link::new(id, [from.clone(), name(party)], [host.party, party])));
         let near = End::new(link.clone(), 0, host.process.clone(), self.clone());
         let Some(waiting) = state.listeners.get_mut(&address) else {
             drop(state);

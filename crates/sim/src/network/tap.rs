@@ -11,8 +11,14 @@ use crate::plants::Plants;
 /// A request on its way, with its response when that has come.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
+    /// On which connection.
+    pub(crate) link: u64,
     /// Who asks.
     pub(crate) client: String,
+    /// Whom.
+    pub(crate) server: String,
+    /// Whether one node asks another.
+    pub(crate) is_from_node: bool,
     /// The request's kind.
     pub(crate) key: ApiKey,
     /// Its version.
@@ -43,14 +49,14 @@ impl Tap {
         Self { checks, plants, links: BTreeMap::new() }
     }
 
-    /// Bytes of one side; returns what passes on: whole frames only.
-    pub(super) fn pass(&mut self, link: u64, client: &str, side: usize, bytes: &[u8]) -> Vec<u8> {
+    /// Bytes of one side of a connection between those named; returns what passes on: whole frames only.
+    pub(super) fn pass(&mut self, link: u64, names: &[String; 2], side: usize, bytes: &[u8]) -> Vec<u8> {
         let conversation = self.links.entry(link).or_default();
         conversation.partial[side].extend_from_slice(bytes);
         let mut passed = Vec::new();
         while let Some(whole) = next_frame(&mut conversation.partial[side]) {
             let whole = if side == 0 {
-                conversation.request(client, whole, &self.checks, &self.plants)
+                conversation.request((link, names), whole, &self.checks, &self.plants)
             } else {
                 conversation.response(whole, &self.checks, &self.plants)
             };
@@ -62,17 +68,25 @@ impl Tap {
 }
 
 impl Conversation {
-    fn request(&mut self, client: &str, whole: Vec<u8>, checks: &Checks, plants: &Plants) -> Vec<u8> {
+    fn request(
+        &mut self,
+        (link, [client, server]): (u64, &[String; 2]),
+        whole: Vec<u8>,
+        checks: &Checks,
+        plants: &Plants,
+    ) -> Vec<u8> {
         let mut reader = Reader::new(&whole);
         let Ok((key, head)) = header::decode_request(&mut reader) else { return whole };
         let version = head.request_api_version;
         let head_length = whole.len() - reader.remaining().len();
         let request = whole[head_length..].to_vec();
         let mut body = request.clone();
-        plants.on_request(key, version, &mut body);
+        let is_from_node = client.starts_with("node ");
+        plants.on_request(key, version, is_from_node, &mut body);
         let sent_at = checks.begin();
         if key != ApiKey::Produce || expects_answer(&body, version) {
-            let call = Call { client: client.to_owned(), key, version, request, sent_at };
+            let (client, server) = (client.clone(), server.clone());
+            let call = Call { link, client, server, is_from_node, key, version, request, sent_at };
             checks.asked(&call);
             self.unanswered.push_back(call);
         }

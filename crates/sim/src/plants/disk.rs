@@ -18,7 +18,12 @@ impl Plants {
     }
 
     pub(crate) fn swallows_sync(&self, path: &Path) -> bool {
-        is(path, "topic-", "log") && self.strikes(Plant::LostFsync, 100)
+        let is_lost = is(path, "topic-", "log") && self.strikes(Plant::LostFsync, 100);
+        is_lost || is(path, "__cluster_metadata-", "log") && self.strikes(Plant::MetadataNotFlushed, 100)
+    }
+
+    pub(crate) fn swallows_rename(&self, to: &Path) -> bool {
+        to.ends_with("quorum-state") && self.strikes(Plant::VoteForgotten, 100)
     }
 
     pub(crate) fn swallows_folder_sync(&self) -> bool {

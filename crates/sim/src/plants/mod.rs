@@ -44,6 +44,30 @@ pub enum Plant {
     WrongOffset,
     /// Records go to another partition.
     WrongPartition,
+    /// `acks=all` waits for the leader alone.
+    AcksAllAsOne,
+    /// Followers do not ask where their logs part from the leader's.
+    DivergenceUnchecked,
+    /// A voter grants every vote it is asked for.
+    VoteTwice,
+    /// Metadata names another leader for an epoch.
+    TwoLeaders,
+    /// A high watermark goes back.
+    HighWatermarkBack,
+    /// A follower stores something else than it was sent.
+    ReplicaAltered,
+    /// Replicas that are not in sync are elected.
+    UncleanElection,
+    /// One replica in sync is enough for `acks=all`.
+    MinIsrIgnored,
+    /// The metadata log is not flushed.
+    MetadataNotFlushed,
+    /// A voter's vote is not stored.
+    VoteForgotten,
+    /// A broker that lost its power returns as if it had stopped in order.
+    CrashUnnoticed,
+    /// A replica never leaves the ISR.
+    StaleIsr,
 }
 
 /// All bugs, with their names and what they stand for.
@@ -66,9 +90,45 @@ pub const ALL: &[(Plant, &str, &str)] = &[
     (Plant::DeletedTooFar, "deleted-too-far", "DeleteRecords deletes records that it was not asked to"),
     (Plant::WrongOffset, "wrong-offset", "an acknowledgement names the offset behind the record"),
     (Plant::WrongPartition, "wrong-partition", "records are appended to another partition"),
+    (Plant::AcksAllAsOne, "acks-all-as-one", "acks=all is answered before the followers have the records"),
+    (Plant::DivergenceUnchecked, "divergence-unchecked", "followers keep what the new leader does not have"),
+    (Plant::VoteTwice, "vote-twice", "a voter grants every vote it is asked for"),
+    (Plant::TwoLeaders, "two-leaders", "two brokers lead in one epoch"),
+    (
+        Plant::HighWatermarkBack,
+        "high-watermark-back",
+        "a consumer is told a lower high watermark than before",
+    ),
+    (Plant::ReplicaAltered, "replica-altered", "a follower stores something else than its leader"),
+    (Plant::UncleanElection, "unclean-election", "a replica that is not in sync is elected"),
+    (Plant::MinIsrIgnored, "min-isr-ignored", "acks=all needs one replica in sync where two were asked for"),
+    (Plant::MetadataNotFlushed, "metadata-not-flushed", "metadata counts before it is durable"),
+    (Plant::VoteForgotten, "vote-forgotten", "a vote is not stored before it is given"),
+    (Plant::CrashUnnoticed, "crash-unnoticed", "a broker that lost records stays in the ISR when it returns"),
+    (Plant::StaleIsr, "stale-isr", "the ISR keeps replicas that are behind"),
 ];
 
 impl Plant {
+    /// Whether it shows only where there are several nodes.
+    pub fn needs_cluster(self) -> bool {
+        use Plant::*;
+        matches!(
+            self,
+            AcksAllAsOne
+                | DivergenceUnchecked
+                | VoteTwice
+                | TwoLeaders
+                | HighWatermarkBack
+                | ReplicaAltered
+                | UncleanElection
+                | MinIsrIgnored
+                | MetadataNotFlushed
+                | VoteForgotten
+                | CrashUnnoticed
+                | StaleIsr
+        )
+    }
+
     /// The bug of that name.
     pub fn named(name: &str) -> Option<Self> {
         ALL.iter().find(|(_, its_name, _)| *its_name == name).map(|(plant, ..)| *plant)
@@ -83,6 +143,8 @@ type Assignments = BTreeMap<(String, i32), Vec<u8>>;
 pub(crate) struct Plants {
     plant: Option<Plant>,
     dice: Dice,
+    /// By broker: the epoch that it was given last.
+    broker_epochs: Arc<Mutex<BTreeMap<i32, i64>>>,
     /// By group and generation: the assignment that was given first.
     assignments: Arc<Mutex<Assignments>>,
 }
@@ -90,7 +152,17 @@ pub(crate) struct Plants {
 impl Plants {
     /// With this bug, or none.
     pub(crate) fn new(plant: Option<Plant>, dice: Dice) -> Self {
-        Self { plant, dice, assignments: Arc::default() }
+        Self { plant, dice, broker_epochs: Arc::default(), assignments: Arc::default() }
+    }
+
+    /// Settings that contradict what the checks expect, `name=value`.
+    pub(crate) fn settings(&self) -> Vec<String> {
+        let settings: &[&str] = match self.plant {
+            Some(Plant::UncleanElection) => &["unclean.leader.election.enable=true"],
+            Some(Plant::MinIsrIgnored) => &["min.insync.replicas=1"],
+            _ => &[],
+        };
+        settings.iter().map(|setting| (*setting).to_owned()).collect()
     }
 
     /// Whether the setting that asks for flushing is left out.

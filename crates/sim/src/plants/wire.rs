@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use klamm_protocol::messages::{
-    DeleteRecordsRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse, SyncGroupRequest,
-    SyncGroupResponse,
+    AlterPartitionRequest, BrokerRegistrationRequest, BrokerRegistrationResponse, DeleteRecordsRequest,
+    FetchRequest, FetchResponse, MetadataResponse, OffsetCommitResponse, ProduceRequest, ProduceResponse,
+    SyncGroupRequest, SyncGroupResponse, VoteResponse, alter_partition_request,
 };
 use klamm_protocol::{ApiKey, Decode, Encode, ErrorCode, Reader, Records, Writer};
 
@@ -18,7 +19,10 @@ const PRODUCER_AT: std::ops::Range<usize> = 43..57;
 
 impl Plants {
     /// Changes a request on its way to the broker.
-    pub(crate) fn on_request(&self, key: ApiKey, version: i16, body: &mut Vec<u8>) {
+    pub(crate) fn on_request(&self, key: ApiKey, version: i16, is_from_node: bool, body: &mut Vec<u8>) {
+        if is_from_node {
+            self.on_request_of_node(key, version, body);
+        }
         if key == ApiKey::Produce && self.strikes(Plant::DuplicateAccepted, 100) {
             change::<ProduceRequest<'_>>(body, version, forget_producer);
         }
@@ -26,6 +30,11 @@ impl Plants {
             change::<ProduceRequest<'_>>(body, version, |request| {
                 let partitions = request.topic_data.iter_mut().flat_map(|topic| &mut topic.partition_data);
                 partitions.for_each(|partition| partition.index ^= 1);
+            });
+        }
+        if key == ApiKey::Produce && self.strikes(Plant::AcksAllAsOne, 100) {
+            change::<ProduceRequest<'_>>(body, version, |request| {
+                request.acks = if request.acks == 0 { 0 } else { 1 }
             });
         }
         if key == ApiKey::DeleteRecords && self.strikes(Plant::DeletedTooFar, 100) {
@@ -36,8 +45,66 @@ impl Plants {
         }
     }
 
+    fn on_request_of_node(&self, key: ApiKey, version: i16, body: &mut Vec<u8>) {
+        if key == ApiKey::Fetch && self.strikes(Plant::DivergenceUnchecked, 100) {
+            change::<FetchRequest<'_>>(body, version, |request| {
+                let partitions = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| partition.last_fetched_epoch = -1);
+            });
+        }
+        if key == ApiKey::AlterPartition && self.strikes(Plant::StaleIsr, 100) {
+            change::<AlterPartitionRequest>(body, version, |request| {
+                let partitions = request.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(claim_all_in_sync);
+            });
+        }
+        if key == ApiKey::BrokerRegistration && self.strikes(Plant::CrashUnnoticed, 100) {
+            change::<BrokerRegistrationRequest<'_>>(body, version, |request| {
+                let known = self.broker_epochs.lock().get(&request.broker_id).copied();
+                request.previous_broker_epoch = known.unwrap_or(request.previous_broker_epoch);
+            });
+        }
+    }
+
+    fn on_response_in_cluster(&self, call: &Call, body: &mut Vec<u8>) {
+        if call.key == ApiKey::Vote && self.strikes(Plant::VoteTwice, 100) {
+            change::<VoteResponse<'_>>(body, call.version, |response| {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| partition.vote_granted = true);
+            });
+        }
+        if call.key == ApiKey::Metadata && self.strikes(Plant::TwoLeaders, 2) {
+            change::<MetadataResponse<'_>>(body, call.version, |response| {
+                let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+                let led = partitions.filter(|partition| partition.leader_id >= 0);
+                led.for_each(|partition| partition.leader_id = partition.leader_id % 3 + 1);
+            });
+        }
+        if call.key == ApiKey::Fetch && self.strikes(Plant::HighWatermarkBack, 2) {
+            change::<FetchResponse<'_>>(body, call.version, |response| {
+                let partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions
+                    .for_each(|partition| partition.high_watermark = (partition.high_watermark - 1).max(0));
+            });
+        }
+        if call.key == ApiKey::Fetch && call.is_from_node && self.strikes(Plant::ReplicaAltered, 5) {
+            change::<FetchResponse<'_>>(body, call.version, |response| {
+                let partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                partitions.for_each(|partition| alter(&mut partition.records));
+            });
+        }
+        if call.key == ApiKey::BrokerRegistration && self.plant == Some(Plant::CrashUnnoticed) {
+            let request = BrokerRegistrationRequest::decode(&mut Reader::new(&call.request), call.version);
+            let response = BrokerRegistrationResponse::decode(&mut Reader::new(body), call.version);
+            if let (Ok(request), Ok(response)) = (request, response) {
+                self.broker_epochs.lock().insert(request.broker_id, response.broker_epoch);
+            }
+        }
+    }
+
     /// Changes the response to a call on its way to the client.
     pub(crate) fn on_response(&self, call: &Call, body: &mut Vec<u8>) {
+        self.on_response_in_cluster(call, body);
         if call.key == ApiKey::OffsetCommit && self.strikes(Plant::StaleGeneration, 100) {
             change::<OffsetCommitResponse<'_>>(body, call.version, |response| {
                 let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
@@ -92,9 +159,13 @@ trait Readable {
 }
 
 macro_rules! readable {
-    ($($message:ident),*) => {$(
-        impl Readable for $message<'_> {
-            type Read<'a> = $message<'a>;
+    ($($message:ident),*; $($owned:ident),*) => {
+        $(readable!(@ $message, $message<'_>, $message<'a>);)*
+        $(readable!(@ $owned, $owned, $owned);)*
+    };
+    (@ $message:ident, $any:ty, $read:ty) => {
+        impl Readable for $any {
+            type Read<'a> = $read;
 
             fn changed(body: &[u8], version: i16, change: impl FnOnce(&mut Self::Read<'_>)) -> Option<Vec<u8>> {
                 let mut message = $message::decode(&mut Reader::new(body), version).ok()?;
@@ -104,10 +175,46 @@ macro_rules! readable {
                 Some(writer.into_bytes())
             }
         }
-    )*};
+    };
 }
 
-readable!(DeleteRecordsRequest, OffsetCommitResponse, ProduceRequest, ProduceResponse, SyncGroupResponse);
+readable!(
+    BrokerRegistrationRequest,
+    DeleteRecordsRequest,
+    FetchRequest,
+    FetchResponse,
+    MetadataResponse,
+    OffsetCommitResponse,
+    ProduceRequest,
+    ProduceResponse,
+    SyncGroupResponse,
+    VoteResponse;
+    AlterPartitionRequest
+);
+
+/// The leader says that all nodes are in sync.
+fn claim_all_in_sync(partition: &mut alter_partition_request::PartitionData) {
+    let is_shrinking = partition.new_isr_with_epochs.len() < 3;
+    if is_shrinking {
+        let state = |broker_id| alter_partition_request::BrokerState { broker_id, broker_epoch: -1 };
+        partition.new_isr_with_epochs = (1..=3).map(state).collect();
+    }
+}
+
+/// Another last byte, and the checksum that goes with it.
+fn alter(records: &mut Option<Records<'_>>) {
+    let Some(Records::Bytes(bytes)) = records else { return };
+    if bytes.len() <= PRODUCER_AT.end {
+        return;
+    }
+    let batch = bytes.to_mut();
+    let length = 12 + batch[8..12].iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+    if length > PRODUCER_AT.end && batch.len() >= length {
+        batch[length - 2] ^= 1;
+        let checksum = crc32c::crc32c(&batch[CHECKSUM_AT + 4..length]);
+        batch[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
 
 /// The batches come from nobody in particular.
 fn forget_producer(request: &mut ProduceRequest<'_>) {

@@ -1,10 +1,15 @@
 //! Administration: topics come and go, settings change, records are deleted.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use klamm_client::{AlterConfig, ConfigChange, ConfigResource, Consumer, ConsumerConfig, NewTopic};
 
 use super::{PARTITIONS, TOPICS, Workload, common};
+
+/// How often, and how far apart, it is asked whether all replicas are in sync: a minute in all.
+const SYNC_ATTEMPTS: u32 = 120;
+const SYNC_PAUSE: Duration = Duration::from_millis(500);
 
 /// The admin client of the workload. It is a consumer's, which keeps it alive.
 pub(crate) struct Admin {
@@ -48,6 +53,28 @@ pub(crate) async fn create_topics(workload: &Workload) -> Result<(), String> {
     let topics: Vec<_> = TOPICS.iter().map(topic).collect();
     let created = admin.admin.create_topics(&topics, false).await.map_err(|error| error.to_string())?;
     created.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
+}
+
+/// Waits until every replica is in sync.
+///
+/// # Errors
+/// Which partition still has replicas that are not after a minute in which nothing goes wrong.
+pub(crate) async fn wait_for_sync(workload: &Workload) -> Result<(), String> {
+    let admin = Admin::open(workload).ok_or("no client")?;
+    let mut last = String::new();
+    for _ in 0..SYNC_ATTEMPTS {
+        match admin.admin.describe_partitions(TOPICS).await {
+            Ok(described) => {
+                let behind =
+                    described.iter().find(|it| it.isr.len() < it.replicas.len() || it.leader.is_none());
+                let Some(behind) = behind else { return Ok(()) };
+                last = format!("{behind:?}");
+            }
+            Err(error) => last = error.to_string(),
+        }
+        tokio::time::sleep(SYNC_PAUSE).await;
+    }
+    Err(format!("not in sync, long after the last misfortune: {last}"))
 }
 
 /// Administers until the workload stops.

@@ -20,7 +20,7 @@ use crate::random::Dice;
 use crate::shape::Shape;
 use crate::trace::Trace;
 
-pub(crate) use admin::create_topics;
+pub(crate) use admin::{create_topics, wait_for_sync};
 pub(crate) use readers::audit;
 
 /// The topics that live as long as the run. Nobody deletes them, so everything in them can be checked.

@@ -5,6 +5,7 @@ use klamm_client::{Producer, ProducerConfig, ProducerRecord, TopicPartition};
 use super::{Workload, common};
 use crate::check::{Promise, Stamp};
 use crate::clock::START_MS;
+use crate::shape::Shape;
 
 /// Records that may wait for their acknowledgement.
 const UNACKNOWLEDGED_MAX: usize = 40;
@@ -15,6 +16,8 @@ pub(super) async fn run(workload: Workload, index: u32) {
     let is_idempotent = acks == "all" && workload.dice.percent(80);
     let name = workload.name("producer");
     let in_flight_max = *workload.dice.pick(&["1", "5"]);
+    // Elsewhere the word of one replica is no promise.
+    let is_kept = acks == "all" || workload.shape == Shape::One;
     let promise = match (is_idempotent, in_flight_max) {
         (false, _) => Promise::None,
         (true, "1") => Promise::Once,
@@ -33,7 +36,8 @@ pub(super) async fn run(workload: Workload, index: u32) {
         }
         let partition = workload.some_partition();
         let stamp = Stamp { producer: index, sequence };
-        waiting.extend(send(&workload, &producer, &name, &partition, stamp, promise).await);
+        workload.checks.sent(&partition, stamp, promise);
+        waiting.extend(send(&workload, &producer, &name, &partition, stamp, is_kept).await);
         waiting.retain(|task: &tokio::task::JoinHandle<()>| !task.is_finished());
         if waiting.len() > UNACKNOWLEDGED_MAX {
             let _ = waiting.remove(0).await;
@@ -73,10 +77,9 @@ async fn send(
     name: &str,
     partition: &TopicPartition,
     stamp: Stamp,
-    promise: Promise,
+    is_kept: bool,
 ) -> Option<tokio::task::JoinHandle<()>> {
     let era = workload.checks.era();
-    workload.checks.sent(partition, stamp, promise);
     let value = stamp.value(workload.dice.below(400) as usize);
     let timestamp_ms = START_MS + workload.trace.now_ms() as i64;
     let record = ProducerRecord::new(&partition.topic)
@@ -96,7 +99,7 @@ async fn send(
             Ok(delivered) => {
                 let offset = delivered.offset.map_or("?".to_owned(), |offset| offset.to_string());
                 workload.trace.note(format_args!("{name} has {stamp} acknowledged at {partition} {offset}"));
-                if let Some(offset) = delivered.offset {
+                if let Some(offset) = delivered.offset.filter(|_| is_kept) {
                     workload.checks.acknowledged(&partition, stamp, offset, era);
                 }
             }
