@@ -332,11 +332,11 @@ impl Controller {
         unfenced.find(|broker| overdue(broker.id)).map(|broker| broker.id)
     }
 
-    /// When the next session ends, in milliseconds, if none does before; none where no unfenced broker is registered.
+    /// The first millisecond at which a broker is overdue, if none is heard of before; none where no unfenced broker is registered.
     pub fn next_session_end_ms(&self) -> Option<i64> {
         let is_unfenced = |id: i32| self.image.cluster.broker(id).is_some_and(|broker| !broker.fenced);
         let unfenced = self.heartbeats.iter().filter(|&(id, _)| is_unfenced(id));
-        unfenced.map(|(_, session)| session.contact_ms + self.config.session_timeout_ms).min()
+        unfenced.map(|(_, session)| session.contact_ms + self.config.session_timeout_ms + 1).min()
     }
 
     /// Fences a broker that has not been heard of. One broker at a time: the next sees what became of the first.
