@@ -17,6 +17,7 @@ use klamm_broker::environment::{Executors, LocalTask, Place, TaskMaker};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::Instant;
 
 use crate::random::Dice;
 
@@ -33,6 +34,9 @@ pub(crate) struct Process {
     threads: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// So many tasks do not run at one moment: a process that goes in circles keeps time from passing.
+const POLLS_AT_ONE_MOMENT_MAX: u64 = 300_000;
+
 /// What there is to do.
 #[derive(Default)]
 struct Queue {
@@ -48,7 +52,8 @@ impl Process {
     /// A living process that has nothing to do yet.
     pub(crate) fn begin(dice: Dice) -> Arc<Self> {
         let process = Arc::new(Self::default());
-        let threads = Threads { process: process.clone(), dice, tasks: BTreeMap::new(), next_number: 0 };
+        let (tasks, moment) = (BTreeMap::new(), Instant::now());
+        let threads = Threads { process: process.clone(), dice, tasks, next_number: 0, moment, polls: 0 };
         *process.threads.lock() = Some(spawn_local(threads));
         process
     }
@@ -125,9 +130,18 @@ struct Threads {
     dice: Dice,
     tasks: BTreeMap<u64, LocalTask>,
     next_number: u64,
+    moment: Instant,
+    polls: u64,
 }
 
 impl Threads {
+    fn count_poll(&mut self) {
+        let now = Instant::now();
+        self.polls = if now == self.moment { self.polls + 1 } else { 0 };
+        self.moment = now;
+        assert!(self.polls < POLLS_AT_ONE_MOMENT_MAX, "a process goes in circles, and no time passes");
+    }
+
     fn take_new(&mut self) {
         let new = std::mem::take(&mut self.process.queue.lock().new);
         for task in new {
@@ -171,6 +185,7 @@ impl Future for Threads {
         }
         self.take_new();
         if let Some((number, has_more)) = self.pick() {
+            self.count_poll();
             self.poll_task(number);
             if has_more {
                 cx.waker().wake_by_ref();

@@ -87,6 +87,10 @@ impl Leaders {
                 let key = (call.link, topic.topic_id, partition.partition_index);
                 let known = self.high_watermarks.entry(key).or_default();
                 let now = partition.high_watermark;
+                // A new leader of the quorum does not know it before an entry of its own epoch is committed.
+                if now < 0 {
+                    continue;
+                }
                 if now < *known {
                     let (index, before) = (partition.partition_index, *known);
                     return Err(format!(

@@ -8,11 +8,15 @@ use klamm_log::disk::simulated::SimulatedDisk;
 use klamm_log::disk::{Access, Disk, read_exact_at};
 use klamm_records::any_batches;
 
+/// Where a batch has its leader's epoch.
+const EPOCH_AT: std::ops::Range<usize> = 12..16;
+
 /// The batches of a replica by their first offsets.
 type Batches = BTreeMap<i64, Vec<u8>>;
 
-/// What differs between replicas: where two have an offset, they must have the same batch there; where `are_in_sync`, they must also end
-/// at the same offset. Each folder is named with the number of its node.
+/// What differs between replicas. Where `are_in_sync`, all is equal that two of them still have, and they end at the same offset.
+/// Otherwise each may have an end that was never committed; but where two have a batch of one epoch at one offset, all before it is equal.
+/// Each folder is named with the number of its node.
 pub(crate) fn differences(
     replicas: &[(usize, &SimulatedDisk, PathBuf)],
     are_in_sync: bool,
@@ -37,13 +41,20 @@ pub(crate) fn differences(
 
 fn difference(one: &Batches, other: &Batches, are_in_sync: bool) -> Option<String> {
     let start = start(one).max(start(other));
-    let common_end = end(one).min(end(other));
     if are_in_sync && end(one) != end(other) {
         return Some(format!("one ends at {}, the other at {}", end(one), end(other)));
     }
+    let common_end = if are_in_sync { end(one) } else { agreed_end(one, other) };
     let offsets = one.range(start..).chain(other.range(start..)).map(|(offset, _)| *offset);
     let mut differing = offsets.filter(|at| *at < common_end && one.get(at) != other.get(at));
     differing.next().map(|offset| format!("the batches at {offset} differ"))
+}
+
+/// The last offset at which both have a batch of the same epoch.
+fn agreed_end(one: &Batches, other: &Batches) -> i64 {
+    let epoch = |batch: &Vec<u8>| batch.get(EPOCH_AT).map(<[u8]>::to_vec);
+    let is_shared = |(offset, batch): &(&i64, &Vec<u8>)| other.get(offset).map(epoch) == Some(epoch(batch));
+    one.iter().rev().find(is_shared).map_or(0, |(offset, _)| *offset + 1)
 }
 
 fn start(batches: &Batches) -> i64 {
