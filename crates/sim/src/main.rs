@@ -70,7 +70,8 @@ fn main() -> ExitCode {
         let is_cluster = arguments.nodes != Shape::One;
         let fitting = plants::ALL.iter().filter(|(plant, ..)| plant.needs_cluster() == is_cluster);
         let found = fitting.map(|(plant, name, _)| find(&arguments, *plant, name));
-        found.fold(true, |all, one| all && one)
+        // All are looked for, also behind one that is not found.
+        found.collect::<Vec<bool>>().into_iter().all(|is_found| is_found)
     } else if let Some(plant) = arguments.plant {
         find(&arguments, plant, "it")
     } else {

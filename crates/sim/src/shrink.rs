@@ -10,7 +10,6 @@ use crate::run::{Outcome, Scenario, simulate};
 use crate::workload::CLIENT_COUNT;
 
 /// The shortest scenario found in so much (real) time that fails as this one does, with its outcome. The scenario given must fail.
-#[allow(clippy::disallowed_methods, reason = "this bounds the search and is no part of a run")]
 pub fn shrunk(scenario: &Scenario, patience: Duration) -> (Scenario, Outcome) {
     let mut search =
         Search { best: scenario.clone(), outcome: simulate(scenario), deadline: Instant::now() + patience };
