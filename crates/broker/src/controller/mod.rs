@@ -3,6 +3,9 @@
 //! Everything that changes the cluster's metadata goes through here: a request is decided on the controller's state, its records are
 //! appended to the metadata log, and when the quorum has committed them the image is published and the request answered. Requests
 //! that arrive while a flush is under way are decided meanwhile and share the next flush.
+//!
+//! Every node has a replica of the metadata log and runs the same driver: voters, and observers that only follow. What other replicas ask
+//! comes in as a [`ReplicaRequest`], what this one asks of them goes out through `outbound`.
 
 mod active;
 mod channel;
