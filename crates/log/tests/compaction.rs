@@ -412,7 +412,10 @@ fn indexes_that_a_stop_left_behind_follow_their_log_file() {
     let (log, report) = reopen();
     let repairs = report.repairs.join("\n");
     assert!(repairs.contains("00000000000000000000.timeindex.swap follows its log file"), "{repairs}");
-    assert!(repairs.contains("00000000000000000077.index.swap has no log file and is removed"), "{repairs}");
+    assert!(
+        repairs.contains("00000000000000000077.index.swap belongs to no log file and is removed"),
+        "{repairs}"
+    );
     assert_eq!(disk_files(&disk, ".swap"), [] as [String; 0]);
     log.close(true).unwrap();
     let (log, report) = reopen();

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::SimulatedDisk;
 use klamm_log::{
     AppendError, Appended, FlushDue, Flusher, LeaderAppend, Log, LogConfig, LogOpening, ProducerError,
@@ -522,4 +523,24 @@ fn the_only_replica_commits_what_it_appends_unless_it_is_to_be_flushed() {
     log.begin_epoch(0, false);
     append(&log, batch(1000, &["c"])).unwrap();
     assert_eq!((log.high_watermark(), log.advance_if_alone(3)), (2, None));
+}
+
+#[test]
+fn a_segment_that_begins_within_the_one_before_is_cut_off() {
+    let disk = simulated(1);
+    let config = Arc::new(LogConfig { segment_bytes: 150, ..LogConfig::default() });
+    let opening = LogOpening { config, ..opening(DIR) };
+    let (log, _) = open_simulated(&disk, opening.clone());
+    for _ in 0..2 {
+        log.append_as_leader(&[batch(1000, &["one", "two", "three"])], LeaderAppend::client(0, 0)).unwrap();
+    }
+    assert_eq!(log.segment_base_offsets(), [0, 3]);
+    log.close(true).unwrap();
+    let file = |name: &str| Path::new(DIR).join(name);
+    disk.rename(&file("00000000000000000003.log"), &file("00000000000000000002.log")).unwrap();
+    let (log, report) =
+        open_simulated(&disk, LogOpening { was_clean: false, is_contiguous: false, ..opening });
+    assert_eq!(report.truncation.unwrap().reason, "offsets 2 to 2 are there already");
+    assert_eq!((log.segment_base_offsets(), log.log_end_offset()), (vec![0], 3));
+    log.check_invariants();
 }

@@ -262,12 +262,13 @@ fn finish_renames(
     {
         let in_use = file_name(*offset, *kind);
         let has_log = parsed.iter().any(|(_, file)| *file == (*offset, FileKind::Log, ""));
-        if has_log {
+        // Compaction makes no snapshots.
+        if has_log && *kind != FileKind::Snapshot {
             report.repairs.push(format!("{name} follows its log file as {in_use}"));
             let (old, new) = (home.join(name), home.join(&in_use));
             home.on("rename", &old, |disk| disk.rename(&old, &new))?;
         } else {
-            report.repairs.push(format!("{name} has no log file and is removed"));
+            report.repairs.push(format!("{name} belongs to no log file and is removed"));
             home.remove_file(name)?;
         }
     }

@@ -132,10 +132,13 @@ impl Recovery<'_> {
         Ok(states)
     }
 
-    /// Whether records are missing between segments that were not flushed, and not by compaction.
+    /// Whether records are missing between segments that were not flushed, and not by compaction; or there twice.
     fn hole(&self, before: &[Arc<Segment>], segment: &Segment) -> Option<String> {
         let (expected, _) = before.last()?.end();
         let base_offset = segment.base_offset();
+        if base_offset < expected {
+            return Some(format!("offsets {base_offset} to {} are there already", expected - 1));
+        }
         (self.opening.is_contiguous && expected < base_offset)
             .then(|| format!("offsets {expected} to {} are missing", base_offset - 1))
     }
