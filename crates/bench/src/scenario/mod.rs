@@ -12,12 +12,12 @@ mod partitions;
 mod produce;
 mod recompress;
 mod requests;
-mod shared;
 mod stage;
 mod start;
+mod warm;
 
-pub(crate) use shared::Shared;
 pub(crate) use stage::{Scale, Stage};
+pub(crate) use warm::Shared;
 
 use std::fmt;
 

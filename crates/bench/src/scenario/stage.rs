@@ -13,7 +13,7 @@ use crate::load::Phase;
 use crate::target::{Cluster, Launcher, Node, Target};
 use crate::wire::Topic;
 
-use super::shared::Shared;
+use super::warm::Shared;
 
 const GONE_TIME_MAX: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(20);
