@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use crate::check::{Check, Fault, Needs, Verdict, expect};
-use crate::nodes::{NodeFolder, Plan, Software, free_ports};
+use crate::nodes::{NodeFolder, Plan, free_ports};
 use crate::peers::{Crate, EXECUTABLES};
 use crate::stage::Stage;
 
@@ -27,7 +27,7 @@ const TRANSACTIONS: (&str, &str) = ("test_transaction", "transactions are not ad
 
 const SLOW_CREATION: (&str, &str) = (
     "test_base_producer_timeout",
-    "it counts on a topic that is created on first use not being there within 100 ms, and here it is",
+    "it counts on a topic that is created on first use not being there within 100 ms",
 );
 
 fn rdkafka(stage: &Stage<'_>) -> Verdict {
@@ -49,12 +49,9 @@ fn rdkafka(stage: &Stage<'_>) -> Verdict {
     let versions = format!("--bootstrap-server {}", folder.address());
     let no_transactions =
         stage.tool("BrokerApiVersionsCommand", &versions)?.contains("EndTxn(26): UNSUPPORTED");
-    let mut left = Vec::new();
+    let mut left = vec![SLOW_CREATION];
     if no_transactions {
         left.push(TRANSACTIONS);
-    }
-    if *software != Software::Kafka {
-        left.push(SLOW_CREATION);
     }
     run_all(stage, &executables, &left, &[("KAFKA_HOST", folder.address()), ("RUST_LOG", "off")])?;
     node.stop()
