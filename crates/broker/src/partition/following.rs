@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use klamm_log::{FlushDue, StorageError};
+use klamm_log::{FlushDue, Log, StorageError};
 use klamm_protocol::ErrorCode;
 use klamm_replica::follower::{OutOfRange, out_of_range, truncation};
 use klamm_replica::{EpochEnd, Position};
@@ -61,10 +61,7 @@ impl Partition {
         let log = self.log.load();
         let mut must_flush = false;
         if !fetched.records.is_empty() {
-            let now_ms = self.environment.clock.now_ms();
-            let appended = log.append_as_follower(fetched.records, leadership.leader_epoch, now_ms);
-            self.note_outcome(&appended);
-            match appended {
+            match self.append_fetched(&log, fetched.records, leadership.leader_epoch) {
                 Ok(appended) => must_flush = matches!(appended.flush_due, FlushDue::BeforeAnswer(_)),
                 // A batch that did not fit into the answer comes whole the next time.
                 Err(klamm_log::AppendError::Empty) => {}
@@ -76,6 +73,33 @@ impl Partition {
         log.advance_log_start(fetched.log_start_offset);
         self.committed.advance(log.high_watermark());
         Ok(must_flush)
+    }
+
+    /// The leader's log may start in the middle of a batch, where records were deleted. A log that has nothing yet takes the batch whole,
+    /// and starts with it.
+    fn append_fetched(
+        &self,
+        log: &Log,
+        records: &[u8],
+        leader_epoch: i32,
+    ) -> Result<klamm_log::Appended, klamm_log::AppendError> {
+        let now_ms = self.environment.clock.now_ms();
+        let append = || log.append_as_follower(records, leader_epoch, now_ms);
+        let mut appended = append();
+        if let Err(klamm_log::AppendError::UnexpectedOffset { found, log_end_offset }) = appended
+            && found < log_end_offset
+            && log.log_start_offset() == log_end_offset
+        {
+            let (topic, index) = (&self.topic, self.index);
+            tracing::info!("{topic}-{index} starts at {found}, with the batch that holds {log_end_offset}");
+            self.hints.clear();
+            appended = log
+                .truncate_fully_and_start_at(found, found, now_ms)
+                .map_err(Into::into)
+                .and_then(|()| append());
+        }
+        self.note_outcome(&appended);
+        appended
     }
 
     /// Cuts the log where the leader says that it parts from its own. Waits for the disk.

@@ -1,5 +1,7 @@
 //! Records on three brokers: acknowledged ones outlive their leader, and replicas become equal again.
 
+use std::collections::BTreeSet;
+
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
@@ -91,21 +93,8 @@ fn a_replica_that_is_not_wanted_leaves_and_comes_again() {
     replicated.produce_until_acknowledged(1, "before");
     replicated.settles();
     for replicas in [vec![2, 3], vec![1], vec![1, 2, 3]] {
-        let partition = ReassignablePartition { replicas: Some(replicas.clone()), ..Default::default() };
-        let topic = ReassignableTopic { name: "t".into(), partitions: vec![partition] };
-        let request = AlterPartitionReassignmentsRequest {
-            timeout_ms: 10_000,
-            topics: vec![topic],
-            ..Default::default()
-        };
-        assert_eq!(replicated.cluster.ask(1, &request, 1).error_code, ErrorCode::NONE);
-        let wanted = replicas.iter().copied().collect();
-        for id in 1..=3 {
-            eventually("the replicas have moved", || {
-                let seen = replicated.seen(id);
-                seen.is_some_and(|seen| seen.isr == wanted && wanted.contains(&seen.leader))
-            });
-        }
+        reassign(&replicated, &replicas);
+        let wanted: BTreeSet<i32> = replicas.iter().copied().collect();
         let gone = (1..=3).filter(|id| !wanted.contains(id));
         for id in gone {
             let answer = replicated.fetch(id, 0, "");
@@ -118,6 +107,22 @@ fn a_replica_that_is_not_wanted_leaves_and_comes_again() {
     let mut found = replicated.values(3);
     found.dedup();
     assert_eq!(found, ["before", "[2, 3]", "[1]", "[1, 2, 3]"]);
+}
+
+/// Puts the partition on these nodes, and waits until every node knows that it is there.
+fn reassign(replicated: &Replicated, replicas: &[i32]) {
+    let partition = ReassignablePartition { replicas: Some(replicas.to_vec()), ..Default::default() };
+    let topic = ReassignableTopic { name: "t".into(), partitions: vec![partition] };
+    let request =
+        AlterPartitionReassignmentsRequest { timeout_ms: 10_000, topics: vec![topic], ..Default::default() };
+    assert_eq!(replicated.cluster.ask(1, &request, 1).error_code, ErrorCode::NONE);
+    let wanted = replicas.iter().copied().collect();
+    for id in 1..=3 {
+        eventually("the replicas have moved", || {
+            let seen = replicated.seen(id);
+            seen.is_some_and(|seen| seen.isr == wanted && wanted.contains(&seen.leader))
+        });
+    }
 }
 
 #[test]
@@ -146,14 +151,36 @@ fn deleted_records_are_deleted_everywhere() {
         replicated.produce_until_acknowledged(1, &n.to_string());
     }
     replicated.settles();
+    delete_records_before_three(&replicated);
+    for id in 1..=3 {
+        assert_eq!(replicated.fetch(id, 2, "").error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "node {id}");
+        assert_eq!(replicated.fetch(id, 3, "").log_start_offset, 3, "node {id}");
+    }
+}
+
+/// Has the records before offset 3 deleted.
+fn delete_records_before_three(replicated: &Replicated) {
     let partition = DeleteRecordsPartition { partition_index: 0, offset: 3 };
     let topic = DeleteRecordsTopic { name: "t".into(), partitions: vec![partition] };
     let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 30_000 };
     let response = replicated.cluster.ask(replicated.leader(1), &request, 2);
     let answer = &response.topics[0].partitions[0];
     assert_eq!((answer.error_code, answer.low_watermark), (ErrorCode::NONE, 3));
+}
+
+/// What is deleted ends in the middle of a batch: a new replica gets that batch whole, and has the same log start.
+#[test]
+fn a_new_replica_begins_in_the_middle_of_a_batch() {
+    let replicated = Replicated::new("1");
+    let values: Vec<String> = (0..5).map(|n| n.to_string()).collect();
+    replicated.produce(replicated.leader(1), ALL, &values).unwrap();
+    replicated.settles();
+    delete_records_before_three(&replicated);
+    reassign(&replicated, &[replicated.leader(1)]);
+    reassign(&replicated, &[1, 2, 3]);
     for id in 1..=3 {
+        eventually("it has what the leader has", || replicated.fetch(id, 3, "").log_start_offset == 3);
         assert_eq!(replicated.fetch(id, 2, "").error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "node {id}");
-        assert_eq!(replicated.fetch(id, 3, "").log_start_offset, 3, "node {id}");
     }
+    replicated.settles();
 }
