@@ -105,6 +105,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Whether a node's process runs and has come up.
+    pub(crate) fn is_up(&self, index: usize) -> bool {
+        matches!(self.nodes[index].state, State::Up(_))
+    }
+
     /// Stops all nodes in order, one after the other, and waits until all are down.
     ///
     /// # Errors

@@ -191,15 +191,22 @@ impl Run {
         }
     }
 
-    /// No more misfortunes: whatever state the nodes are in, a restart must bring them back.
+    /// No more misfortunes: whatever state the nodes are in, a restart must bring them back. Those that run are restarted one after the
+    /// other: should all go down while one that lost records is still among the in-sync replicas, it may be the last known leader.
     async fn recover(&mut self) -> Result<(), String> {
         self.trace.note("no more misfortunes");
         self.cluster.heal();
-        for node in 0..self.cluster.machines().count() {
+        self.cluster.set_fair(true);
+        let nodes = self.cluster.machines().count();
+        for node in (0..nodes).filter(|node| !self.cluster.is_up(*node)).collect::<Vec<_>>() {
             self.cluster.kill(node, Crash::Process, Some(Cut::Reset), 0).await;
         }
-        self.cluster.set_fair(true);
         self.cluster.start_all().await?;
+        for node in 0..nodes {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.cluster.kill(node, Crash::Process, Some(Cut::Reset), 0).await;
+            self.cluster.start_all().await?;
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     }
