@@ -130,7 +130,7 @@ pub(crate) fn open(
     if !report.is_empty() {
         tracing::warn!("{name} was recovered: {report}");
     }
-    let metadata_log = MetadataLog::new(environment.disk.clone(), log, now_ms)?;
+    let metadata_log = MetadataLog::new(environment.disk.clone(), of_metadata.clone(), log, now_ms)?;
     let directory_id = metadata_dir.id().unwrap_or(Uuid::ZERO);
     let metadata = metadata_start::open(environment, &metadata_log, node, config, ports, directory_id)?;
     of_metadata.begin(&metadata_dir)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use klamm_log::disk::{self, Access, Disk, File};
-use klamm_log::{Log, StorageError};
+use klamm_log::{Log, LogDirs, StorageError};
 use klamm_metadata::log_batch::{LogBatch, LogBatchError, decode_batch};
 use klamm_metadata::snapshot::{Snapshot, SnapshotError, SnapshotId};
 use klamm_quorum::election_state::ElectionStateError;
@@ -114,6 +114,8 @@ pub(crate) struct MetadataLog {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     log: Arc<Log>,
+    /// Where its recovery point is checkpointed: at once when the log is cut, since what comes next is not on the device.
+    dirs: Arc<LogDirs>,
 }
 
 impl MetadataLog {
@@ -121,8 +123,13 @@ impl MetadataLog {
     ///
     /// # Errors
     /// When the log ends before its oldest snapshot and cannot be made to begin there.
-    pub(crate) fn new(disk: Arc<dyn Disk>, log: Arc<Log>, now_ms: i64) -> Result<Self, MetadataLogError> {
-        let log = Self { disk, dir: log.dir(), log };
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dirs: Arc<LogDirs>,
+        log: Arc<Log>,
+        now_ms: i64,
+    ) -> Result<Self, MetadataLogError> {
+        let log = Self { disk, dir: log.dir(), log, dirs };
         log.remove_unfinished_snapshots()?;
         if let Some(latest) = log.snapshots()?.last()
             && log.is_behind(*latest)
@@ -279,6 +286,7 @@ impl MetadataLog {
             .and_then(|()| self.disk.sync_dir(&self.dir))
             .map_err(|source| self.file_error(&name, source))?;
         self.log.truncate_fully_and_start_at(id.end_offset, id.end_offset, now_ms)?;
+        self.dirs.checkpoint_offsets()?;
         self.remove_snapshots_before(id)
     }
 
@@ -318,7 +326,7 @@ impl MetadataLog {
     /// Cuts the log: it ends at `offset`.
     pub(crate) fn truncate(&self, offset: i64, now_ms: i64) -> Result<(), MetadataLogError> {
         self.log.truncate_to(offset, now_ms)?;
-        Ok(())
+        Ok(self.dirs.checkpoint_offsets()?)
     }
 
     /// Deletes the log before `snapshot`, and the snapshots before it, which it replaces.

@@ -95,6 +95,7 @@ impl Partition {
             self.hints.clear();
             appended = log
                 .truncate_fully_and_start_at(found, found, now_ms)
+                .and_then(|()| self.log_dirs.checkpoint_offsets())
                 .map_err(Into::into)
                 .and_then(|()| append());
         }
@@ -130,7 +131,8 @@ impl Partition {
                 tracing::warn!("{topic}-{index} starts over at {offset}: the leader has nothing before that");
                 let now_ms = self.environment.clock.now_ms();
                 self.hints.clear();
-                Ok(log.truncate_fully_and_start_at(offset, offset, now_ms)?)
+                log.truncate_fully_and_start_at(offset, offset, now_ms)?;
+                Ok(self.log_dirs.checkpoint_offsets()?)
             }
         }
     }
@@ -155,7 +157,8 @@ impl Partition {
         }
         self.hints.clear();
         log.truncate_to(offset, self.environment.clock.now_ms())?;
-        Ok(())
+        // What comes next is not on the device, whatever the checkpoint has said so far: a recovery must look at it.
+        Ok(self.log_dirs.checkpoint_offsets()?)
     }
 
     /// Called with the machine locked: nobody takes the lead meanwhile.
