@@ -45,6 +45,9 @@ pub(crate) struct Broker {
     /// Changes whenever `image` has.
     pub(crate) image_changes: watch::Sender<()>,
     pub(crate) hosted: ArcSwap<HostedTopics>,
+    /// Held while the replicas here are made to follow a new image, so that nobody compares folders that are new by it with the image
+    /// before it.
+    pub(crate) following: tokio::sync::Mutex<()>,
     pub(crate) log_dirs: Arc<LogDirs>,
     pub(crate) groups: Arc<GroupCoordinator>,
     pub(crate) controller: ControllerHandle,

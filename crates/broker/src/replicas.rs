@@ -71,6 +71,8 @@ impl Replicas {
     }
 
     async fn follow(&mut self, image: Arc<MetadataImage>, delta: MetadataDelta) {
+        let broker = self.broker.clone();
+        let _following = broker.following.lock().await;
         self.follow_configs(&image, &delta.configs);
         let mut hosted = HostedTopics::clone(&self.broker.hosted());
         let mut deleted = self.delete_topics(&mut hosted, &delta.deleted_topics);

@@ -158,6 +158,7 @@ impl Starting {
             image: ArcSwap::from_pointee(MetadataImage::default()),
             image_changes: watch::Sender::new(()),
             hosted: ArcSwap::default(),
+            following: tokio::sync::Mutex::default(),
             log_dirs: opened.dirs.clone(),
             controller,
             peers: Peers::new(environment.clone(), node.node_id.to_string()),
@@ -323,8 +324,10 @@ fn say_what_is_waited_for(broker: &Broker) {
     }
 }
 
-/// The metadata is known now: what it does not know of is set aside, and moves that were interrupted go on.
+/// The metadata is known now: what it does not know of is set aside, and moves that were interrupted go on. A topic that is made just
+/// then is left alone: its folders are there before its image is.
 async fn settle(broker: &Arc<Broker>) -> Result<(), StartError> {
+    let _following = broker.following.lock().await;
     let settling = broker.clone();
     let settle = move || {
         replicas::set_strays_aside(&settling);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use klamm_broker::environment::{Environment, Place, SystemClock, SystemRandom};
 use klamm_broker::{FormatOptions, InitialControllers, WorkerThreads};
 use klamm_config::load::{Loaded, Options, load};
+use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::{Crash, SimulatedDisk};
 use klamm_protocol::messages::create_topics_request::CreatableTopic;
 use klamm_protocol::messages::{
@@ -118,6 +120,14 @@ impl Cluster {
         self.nodes[&id].started.recv_timeout(PATIENCE).expect("a start ends").unwrap();
     }
 
+    /// Whether a node that began to start has become ready; tells it once.
+    pub(crate) fn has_become_ready(&self, id: i32) -> bool {
+        match self.nodes[&id].started.try_recv() {
+            Ok(started) => started.map(|()| true).unwrap(),
+            Err(_) => false,
+        }
+    }
+
     /// Stops a node in order; how long that took.
     pub(crate) fn stop(&mut self, id: i32) -> Duration {
         let mut node = self.nodes.remove(&id).expect("it runs");
@@ -135,6 +145,12 @@ impl Cluster {
     /// Whether a node runs.
     pub(crate) fn is_up(&self, id: i32) -> bool {
         self.nodes.contains_key(&id)
+    }
+
+    /// The names of what is in a node's log directory.
+    pub(crate) fn folders(&self, id: i32) -> Vec<String> {
+        let entries = self.disks[&id].list(Path::new("/data")).unwrap();
+        entries.into_iter().map(|entry| entry.name).collect()
     }
 
     fn settings(&self, id: i32) -> Loaded {

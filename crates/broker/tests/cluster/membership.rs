@@ -41,6 +41,36 @@ fn any_broker_makes_a_topic() {
     }
 }
 
+/// A broker that has registered gets replicas while it is not yet ready. They are no strays, though the image that it has when it looks
+/// for those may be the one before them.
+#[test]
+fn replicas_that_are_placed_on_a_starting_broker_stay() {
+    let mut cluster = Cluster::new(SPLIT);
+    cluster.start_all(&[1, 2]);
+    cluster.begin(3);
+    let mut made = 0;
+    while !cluster.has_become_ready(3) {
+        let topic = CreatableTopic {
+            name: format!("t{made}").into(),
+            num_partitions: 20,
+            replication_factor: 2,
+            ..CreatableTopic::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        match cluster.ask(2, &request, 7).topics[0].error_code {
+            ErrorCode::NONE => made += 1,
+            error_code => assert_eq!(error_code, ErrorCode::INVALID_REPLICATION_FACTOR),
+        }
+    }
+    let is_replica = |name: &String| name.starts_with('t');
+    eventually("all replicas are there", || {
+        cluster.folders(3).iter().filter(|name| is_replica(name)).count() == 20 * made
+    });
+    let folders = cluster.folders(3);
+    let strays: Vec<_> = folders.iter().filter(|name| name.ends_with("-stray")).collect();
+    assert!(strays.is_empty(), "{strays:?}");
+}
+
 #[test]
 fn a_topic_that_is_asked_for_is_there_at_once() {
     let cluster = Cluster::started(SPLIT);
