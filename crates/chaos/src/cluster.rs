@@ -55,8 +55,8 @@ impl Cluster {
         cluster.format(arguments)?;
         for node in 1..=arguments.nodes {
             let ports = Ports::of(arguments.base_port, node);
-            cluster.wires.lead(node, ports.brokers_proxy(), ports.brokers()).await?;
-            cluster.wires.lead(node, ports.controllers_proxy(), ports.controllers()).await?;
+            cluster.wires.lead(node, ports.brokers_proxy(), ports.brokers());
+            cluster.wires.lead(node, ports.controllers_proxy(), ports.controllers());
         }
         cluster.start_all()?;
         Ok(cluster)
@@ -184,14 +184,19 @@ impl Cluster {
         self.wires.mend();
         match draw.kind {
             Kind::Pause => self.node(draw.node).go_on()?,
-            Kind::FullDisk => {
-                self.node(draw.node).free_disk()?;
-                // A broker that has lost its only disk may end; somebody would start it again.
-                self.node(draw.node).has_died()?;
-            }
+            Kind::FullDisk => self.node(draw.node).free_disk()?,
             _ => {}
         }
         self.start_all()
+    }
+
+    /// Starts a node again that has lost its only disk and ended, as somebody would. It may still be about to when there is room
+    /// again.
+    pub(crate) fn revive_after(&mut self, draw: &Draw) -> Result<()> {
+        if draw.kind == Kind::FullDisk && self.node(draw.node).has_died()? {
+            self.start_all()?;
+        }
+        Ok(())
     }
 
     /// The directory that a node votes with.

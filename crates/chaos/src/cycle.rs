@@ -31,7 +31,7 @@ async fn run_in(arguments: &Arguments, seed: u64, folder: &Path) -> Result<bool>
     let kinds = arguments.kinds();
     let has_own_disks = kinds.contains(&Kind::FullDisk);
     let mut cluster = Cluster::start(arguments, folder, has_own_disks).await?;
-    if let Err(missing) = sync::wait(&cluster.addresses(), arguments.sync_within()).await? {
+    if let Err(missing) = sync::wait(&cluster.addresses(), arguments.sync_within(), || Ok(())).await? {
         println!("the cluster does not come up: {missing}");
         return Ok(false);
     }
@@ -75,7 +75,8 @@ async fn suffer(
     let before = load.acknowledged();
     load.take_longest_gap();
     cluster.suffer(&draw).await?;
-    let in_sync = sync::wait(&cluster.addresses(), arguments.sync_within()).await?;
+    let addresses = cluster.addresses();
+    let in_sync = sync::wait(&addresses, arguments.sync_within(), || cluster.revive_after(&draw)).await?;
     for node in cluster.died()? {
         complaints.push(format!("node {node} ended by itself in cycle {cycle}"));
     }

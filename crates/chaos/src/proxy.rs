@@ -1,16 +1,18 @@
 //! The wires between nodes: TCP proxies whose links can be cut, each direction by itself.
+//!
+//! A proxy listens only while its node does: the port of a process that is gone refuses, as it does without a proxy. It does
+//! so before the ends of the process's connections are passed on, so whoever dials at once on such an end is refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::failure::Result;
-use crate::source::{Pids, node_of};
+use crate::source::{Pids, is_listening, node_of};
 
 /// How a link is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,28 @@ pub(crate) enum Cut {
 
 /// The links that are cut, by who speaks and who listens.
 type Cuts = BTreeMap<(u16, u16), Cut>;
+
+/// Where connections to a node come in.
+struct Door {
+    node: u16,
+    port: u16,
+    to_port: u16,
+    is_open: watch::Sender<bool>,
+    knocked: Notify,
+}
+
+impl Door {
+    /// Returns at once if the node listens, else when nobody is let in any more.
+    async fn closed_if_gone(&self) {
+        if is_listening(self.to_port) {
+            return;
+        }
+        self.knocked.notify_one();
+        let mut is_open = self.is_open.subscribe();
+        // The sender is here; there is no error.
+        let _ = is_open.wait_for(|is_open| !is_open).await;
+    }
+}
 
 /// All wires of a cluster.
 #[derive(Clone)]
@@ -57,37 +81,62 @@ impl Wires {
         self.cuts.send_modify(BTreeMap::clear);
     }
 
-    /// Leads connections at `port` to a node's own `to_port`.
-    pub(crate) async fn lead(&self, node: u16, port: u16, to_port: u16) -> Result<()> {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        let wires = self.clone();
-        tokio::spawn(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(wires.clone().serve(stream, node, port, to_port))),
-                    Err(error) => eprintln!("klamm-chaos: the proxy of node {node} cannot accept: {error}"),
-                }
-            }
-        });
-        Ok(())
+    /// Leads connections at `port` to a node's own `to_port`, for as long as the node listens there.
+    pub(crate) fn lead(&self, node: u16, port: u16, to_port: u16) {
+        let door = Door { node, port, to_port, is_open: watch::Sender::new(false), knocked: Notify::new() };
+        tokio::spawn(self.clone().keep(Arc::new(door)));
     }
 
-    async fn serve(self, incoming: TcpStream, node: u16, port: u16, to_port: u16) {
-        let Some(source) = self.source(&incoming, port).await else { return };
+    async fn keep(self, door: Arc<Door>) {
+        loop {
+            while !is_listening(door.to_port) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            match TcpListener::bind(("127.0.0.1", door.port)).await {
+                Ok(listener) => self.accept(listener, &door).await,
+                Err(error) => {
+                    eprintln!("klamm-chaos: the proxy of node {} cannot listen: {error}", door.node);
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts connections until the node no longer listens; the listener is gone then.
+    async fn accept(&self, listener: TcpListener, door: &Arc<Door>) {
+        door.is_open.send_replace(true);
+        while is_listening(door.to_port) {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => drop(tokio::spawn(self.clone().serve(stream, Arc::clone(door)))),
+                    Err(error) => eprintln!("klamm-chaos: the proxy of node {} cannot accept: {error}", door.node),
+                },
+                () = door.knocked.notified() => {}
+            }
+        }
+        drop(listener);
+        door.is_open.send_replace(false);
+    }
+
+    async fn serve(self, mut incoming: TcpStream, door: Arc<Door>) {
+        let Some(source) = self.source(&incoming, door.port).await else { return };
+        let node = door.node;
         let mut cuts = self.cuts.subscribe();
         if has_reset(&cuts.borrow_and_update(), source, node) {
             return;
         }
-        // Whoever is down refuses, and so do we.
-        let Ok(outgoing) = TcpStream::connect(("127.0.0.1", to_port)).await else { return };
+        let Ok(mut outgoing) = TcpStream::connect(("127.0.0.1", door.to_port)).await else {
+            return door.closed_if_gone().await;
+        };
         let _ = (incoming.set_nodelay(true), outgoing.set_nodelay(true));
-        let ((from_source, to_source), (from_node, to_node)) = (incoming.into_split(), outgoing.into_split());
+        let ((from_source, to_source), (from_node, to_node)) = (incoming.split(), outgoing.split());
         // The first end, of either direction or by a cut, ends the connection.
         tokio::select! {
             () = pump(from_source, to_node, cuts.clone(), (source, node)) => {}
             () = pump(from_node, to_source, cuts.clone(), (node, source)) => {}
             _ = cuts.wait_for(|cuts| has_reset(cuts, source, node)) => {}
         }
+        door.closed_if_gone().await;
     }
 
     async fn source(&self, stream: &TcpStream, port: u16) -> Option<u16> {
@@ -108,8 +157,8 @@ fn has_reset(cuts: &Cuts, a: u16, b: u16) -> bool {
 }
 
 async fn pump(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     mut cuts: watch::Receiver<Cuts>,
     link: (u16, u16),
 ) {
@@ -132,37 +181,56 @@ mod tests {
 
     /// Wires from this process, which is node 1, to an echo that is node 2.
     async fn echo() -> (Wires, u16) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let to_port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let (mut from, mut to) = stream.split();
-                    let _ = tokio::io::copy(&mut from, &mut to).await;
-                });
-            }
-        });
-        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let (listener, to_port) = bind().await;
+        tokio::spawn(serve_echo(listener));
         let wires = Wires::new();
         wires.set_pids(vec![(1, std::process::id())]);
-        wires.lead(2, port, to_port).await.unwrap();
+        let port = free_port().await;
+        wires.lead(2, port, to_port);
         (wires, port)
+    }
+
+    async fn bind() -> (TcpListener, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    }
+
+    async fn free_port() -> u16 {
+        bind().await.1
+    }
+
+    async fn serve_echo(listener: TcpListener) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut from, mut to) = stream.split();
+                let _ = tokio::io::copy(&mut from, &mut to).await;
+            });
+        }
+    }
+
+    /// A connection as soon as the proxy listens.
+    async fn connect(port: u16) -> TcpStream {
+        loop {
+            if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)).await {
+                return stream;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
     async fn a_reset_link_ends_connections_until_it_is_mended() {
         let (wires, port) = echo().await;
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let mut stream = connect(port).await;
         stream.write_all(b"x").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'x');
         wires.cut(2, 1, Cut::Reset);
         assert!(stream.read_u8().await.is_err());
-        let mut refused = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let mut refused = connect(port).await;
         assert!(refused.read_u8().await.is_err());
         wires.mend();
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let mut stream = connect(port).await;
         stream.write_all(b"y").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'y');
     }
@@ -171,11 +239,31 @@ mod tests {
     async fn a_silent_link_keeps_what_was_said() {
         let (wires, port) = echo().await;
         wires.cut(2, 1, Cut::Silent);
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let mut stream = connect(port).await;
         stream.write_all(b"x").await.unwrap();
         let heard = tokio::time::timeout(Duration::from_millis(50), stream.read_u8()).await;
         assert!(heard.is_err(), "nothing comes back");
         wires.mend();
         assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    }
+
+    #[tokio::test]
+    async fn the_port_of_a_node_that_is_gone_refuses_until_it_is_back() {
+        let (listener, to_port) = bind().await;
+        let wires = Wires::new();
+        wires.set_pids(vec![(1, std::process::id())]);
+        let port = free_port().await;
+        wires.lead(2, port, to_port);
+        let mut stream = connect(port).await;
+        let (accepted, _) = listener.accept().await.unwrap();
+        drop((listener, accepted));
+        assert!(stream.read_u8().await.is_err(), "the node is gone");
+        let refused = TcpStream::connect(("127.0.0.1", port)).await;
+        assert_eq!(refused.map(drop).unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+        let listener = TcpListener::bind(("127.0.0.1", to_port)).await.unwrap();
+        tokio::spawn(serve_echo(listener));
+        let mut stream = connect(port).await;
+        stream.write_all(b"z").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'z');
     }
 }

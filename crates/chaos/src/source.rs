@@ -1,4 +1,4 @@
-//! Which node a connection comes from: the kernel knows which process holds the other end.
+//! What the kernel knows of connections: which process holds the other end, and whether anybody listens.
 
 use std::fs;
 
@@ -17,6 +17,27 @@ pub(crate) fn node_of(port: u16, to_port: u16, pids: &Pids) -> Option<u16> {
     pids.iter().find(|(_, pid)| holds(*pid, &socket)).map(|(node, _)| *node)
 }
 
+/// Whether a process listens at this port of the loopback interface, be it stopped or not.
+pub(crate) fn is_listening(port: u16) -> bool {
+    TABLES.iter().filter_map(|table| fs::read_to_string(table).ok()).any(|table| has_listener(&table, port))
+}
+
+/// The state of a socket that accepts connections, as the kernel's table has it.
+const LISTENS: &str = "0A";
+
+fn has_listener(table: &str, port: u16) -> bool {
+    table.lines().skip(1).any(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_local = fields.next().is_some_and(|address| port_of(address) == Some(port));
+        is_local && fields.nth(1) == Some(LISTENS)
+    })
+}
+
+fn port_of(address: &str) -> Option<u16> {
+    let (_, hex) = address.rsplit_once(':')?;
+    u16::from_str_radix(hex, 16).ok()
+}
+
 fn holds(pid: u32, socket: &str) -> bool {
     let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     files.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|link| link.as_os_str() == socket))
@@ -26,12 +47,7 @@ fn holds(pid: u32, socket: &str) -> bool {
 fn inode_of(table: &str, port: u16, to_port: u16) -> Option<&str> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_whitespace().skip(1);
-        let ends_with = |address: Option<&str>, port: u16| {
-            address
-                .and_then(|address| address.rsplit_once(':'))
-                .is_some_and(|(_, hex)| u16::from_str_radix(hex, 16) == Ok(port))
-        };
-        let is_it = ends_with(fields.next(), port) && ends_with(fields.next(), to_port);
+        let is_it = [port, to_port].iter().all(|port| fields.next().and_then(port_of) == Some(*port));
         is_it.then(|| fields.nth(6)).flatten()
     })
 }
@@ -48,6 +64,17 @@ mod tests {
                      0: 0100007F:4E20 0100007F:9C40 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0 20 4 30 10 -1\n";
         assert_eq!(inode_of(table, 20_000, 40_000), Some("4711"));
         assert_eq!(inode_of(table, 40_000, 20_000), None);
+    }
+
+    #[test]
+    fn a_listener_is_seen_and_its_connections_are_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert!(is_listening(port));
+        assert!(!is_listening(stream.local_addr().unwrap().port()));
+        drop(listener);
+        assert!(!is_listening(port));
     }
 
     #[test]

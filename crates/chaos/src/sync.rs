@@ -13,13 +13,16 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A voter that was not at the leader's end for so long does not keep up, in milliseconds.
 const VOTER_LAG_MS_MAX: i64 = 3_000;
 
-/// Waits until all is in sync. Gives how long that took, or what is missing when the time is over.
+/// Waits until all is in sync, doing `meanwhile` before each look. Gives how long that took, or what is missing when the time
+/// is over.
 pub(crate) async fn wait(
     addresses: &[String],
     within: Duration,
+    mut meanwhile: impl FnMut() -> Result<()>,
 ) -> Result<std::result::Result<Duration, String>> {
     let began = Instant::now();
     loop {
+        meanwhile()?;
         let missing = match missing(addresses).await {
             Ok(None) => return Ok(Ok(began.elapsed())),
             Ok(Some(missing)) => missing,
