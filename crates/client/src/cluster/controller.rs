@@ -6,6 +6,7 @@ use klamm_protocol::messages::DescribeClusterRequest;
 use klamm_protocol::{ApiKey, ErrorCode, Request};
 use parking_lot::Mutex;
 
+use super::any::ALONE;
 use super::{Cluster, Metadata, Topics};
 use crate::clock::now_ms;
 use crate::connection::Connection;
@@ -69,7 +70,12 @@ impl Cluster {
         }
         let metadata = self.metadata();
         match metadata.controller.filter(|id| metadata.brokers.contains_key(id)) {
-            Some(id) => Ok(self.broker(id).await?),
+            Some(id) if self.config().asks_controllers() => Ok(self.broker(id).await?),
+            // Brokers pass it on, so one that hangs need not be waited for.
+            Some(id) => match tokio::time::timeout(ALONE, self.broker(id)).await {
+                Ok(connected) => Ok(connected?),
+                Err(_) => Ok(self.any_broker().await?),
+            },
             None if self.config().asks_controllers() => Err(ConnectError::NoController.into()),
             None => Ok(self.any_broker().await?),
         }

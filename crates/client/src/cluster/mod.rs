@@ -1,5 +1,6 @@
 //! The cluster as one thing to talk to: connections on demand, metadata, coordinators, retries.
 
+mod any;
 mod controller;
 mod metadata;
 
@@ -123,18 +124,7 @@ impl Cluster {
         if let Some(connection) = self.open_connection(&candidates, start) {
             return Ok(connection);
         }
-        let mut last = ConnectError::UnknownBroker { id: -1 };
-        let known = self.metadata().brokers.len();
-        for attempt in 0..candidates.len() {
-            // Turn among the known brokers; the bootstrap servers stay behind them.
-            let at = if attempt < known { (start + attempt) % known } else { attempt };
-            let (key, name) = candidates[at].clone();
-            match self.connect(key, name).await {
-                Ok(connection) => return Ok(connection),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        self.first_of(in_turn(candidates, start)).await
     }
 
     fn candidates(&self) -> Vec<(NodeKey, BrokerName)> {
@@ -321,6 +311,13 @@ impl Cluster {
         })
         .await
     }
+}
+
+/// Turns among the known brokers, which come first; the bootstrap servers stay behind them.
+fn in_turn(mut candidates: Vec<(NodeKey, BrokerName)>, start: usize) -> Vec<(NodeKey, BrokerName)> {
+    let known = candidates.iter().filter(|(key, _)| !matches!(key, NodeKey::Bootstrap(_))).count();
+    candidates[..known].rotate_left(start % known.max(1));
+    candidates
 }
 
 fn metadata_request<'t>(topics: Topics<'t>, allow_auto_topic_creation: bool) -> MetadataRequest<'t> {

@@ -43,6 +43,32 @@ async fn a_change_follows_the_controller() {
 }
 
 #[tokio::test]
+async fn another_broker_passes_on_what_the_named_one_does_not_take() {
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let hanging = hangs.local_addr().expect("bound").port();
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::Metadata => {
+            let mut metadata = metadata(&request.ports, 1, |_| (1, 0));
+            let mut named = metadata.brokers[0].clone();
+            (named.node_id, named.port) = (2, i32::from(hanging));
+            metadata.brokers.push(named);
+            Some(Reply::answer(MetadataResponse { controller_id: 2, ..metadata }))
+        }
+        ApiKey::AlterPartitionReassignments => {
+            Some(Reply::answer(AlterPartitionReassignmentsResponse::default()))
+        }
+        _ => None,
+    })
+    .await;
+    let moves = BTreeMap::from([(TopicPartition::new("t", 0), Some(vec![1, 2]))]);
+    let servers = cluster.bootstrap();
+    let patient = [("bootstrap.servers", servers.as_str()), ("socket.connection.setup.timeout.ms", "600000")];
+    let admin = Admin::new(AdminConfig::from_properties(patient).expect("valid"));
+    admin.alter_partition_reassignments(&moves).await.expect("the other broker passes it on");
+    assert_eq!(cluster.received(ApiKey::AlterPartitionReassignments).len(), 1);
+}
+
+#[tokio::test]
 async fn controllers_are_asked_for_the_active_one() {
     let cluster = FakeCluster::start(2, 1, |request| match request.key {
         ApiKey::DescribeCluster => Some(Reply::answer(controllers(request))),

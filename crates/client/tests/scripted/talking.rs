@@ -128,3 +128,18 @@ async fn a_closed_port_is_named() {
     let error = admin(&address).list_topics(false).await.expect_err("closed").to_string();
     assert!(error.starts_with(&format!("cannot connect to {address}: ")), "{error}");
 }
+
+#[tokio::test]
+async fn another_broker_is_tried_beside_one_that_hangs() {
+    // The kernel takes connections in its name, and nobody answers.
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let hanging = hangs.local_addr().expect("bound").to_string();
+    let cluster = FakeCluster::start(1, 1, |_| None).await;
+    let servers = format!("{hanging},{}", cluster.bootstrap());
+    let config = AdminConfig::from_properties([
+        ("bootstrap.servers", servers.as_str()),
+        ("socket.connection.setup.timeout.ms", "600000"),
+    ]);
+    let topics = Admin::new(config.expect("valid")).list_topics(false).await.expect("the other answers");
+    assert_eq!(topics.len(), 1);
+}
