@@ -41,19 +41,51 @@ pub(crate) enum End {
 /// Runs it with this input. A program that is not done within the limit is killed.
 pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> io::Result<Output> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let stdout = read_aside(child.stdout.take());
-    let stderr = read_aside(child.stderr.take());
+    let read = Reading::begin(&mut child);
     let stdin = child.stdin.take();
     let input = input.to_vec();
     // A program may end without reading its input; that is its affair.
     let writer = thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
     let end = wait(&mut child, limit)?;
-    let text = |reader: JoinHandle<Vec<u8>>| {
-        String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
-    };
-    let output = Output { end, stdout: text(stdout), stderr: text(stderr) };
     let _ = writer.join();
-    Ok(output)
+    Ok(read.output(end))
+}
+
+/// The same without input, and with something to do again and again until the program ends. Its failure ends the program too.
+pub(crate) fn run_beside(
+    command: &mut Command,
+    limit: Duration,
+    mut beside: impl FnMut() -> Verdict,
+) -> Verdict<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = Background::new(command)?;
+    let read = Reading::begin(&mut program.child);
+    let deadline = Instant::now() + limit;
+    while program.child.try_wait()?.is_none() && Instant::now() < deadline {
+        beside()?;
+        thread::sleep(LOOK);
+    }
+    let end = wait(&mut program.child, deadline.saturating_duration_since(Instant::now()))?;
+    Ok(read.output(end))
+}
+
+/// What a program writes, read beside it so that it never waits for us.
+struct Reading {
+    stdout: JoinHandle<Vec<u8>>,
+    stderr: JoinHandle<Vec<u8>>,
+}
+
+impl Reading {
+    fn begin(child: &mut Child) -> Self {
+        Self { stdout: read_aside(child.stdout.take()), stderr: read_aside(child.stderr.take()) }
+    }
+
+    /// All of it, once the program has ended so.
+    fn output(self, end: End) -> Output {
+        let [stdout, stderr] = [self.stdout, self.stderr]
+            .map(|reader| String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned());
+        Output { end, stdout, stderr }
+    }
 }
 
 /// Waits for a process that runs already; kills it when the limit is over.

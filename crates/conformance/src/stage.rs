@@ -102,6 +102,18 @@ impl<'a> Stage<'a> {
         Ok(output)
     }
 
+    /// Runs a program, however it ends, and does something beside it again and again.
+    pub(crate) fn run_beside(
+        &self,
+        command: &mut Command,
+        beside: impl FnMut() -> Verdict,
+    ) -> Verdict<Output> {
+        let limit = if self.is_full { TIME_MAX_FULL } else { TIME_MAX };
+        let output = program::run_beside(command, limit, beside)?;
+        self.transcript.ran(&format!("{command:?}"), &output)?;
+        Ok(output)
+    }
+
     /// One of Kafka's tools with its arguments; what it printed. It must exit with 0.
     pub(crate) fn tool(&self, class: &str, args: &str) -> Verdict<String> {
         self.tool_reading(class, args, "")

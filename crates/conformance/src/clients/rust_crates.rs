@@ -40,7 +40,7 @@ fn rdkafka(stage: &Stage<'_>) -> Verdict {
         node_id: 0,
         roles: "broker,controller",
         ports,
-        voters: &format!("0@127.0.0.1:{}", ports[1]),
+        quorum: &format!("controller.quorum.voters=0@127.0.0.1:{}", ports[1]),
         replication_factor: 1,
         settings: &[("num.partitions", "3"), KEPT],
     };

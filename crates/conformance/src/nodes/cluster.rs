@@ -1,5 +1,6 @@
 //! Clusters of several nodes, each of either software.
 
+use std::fs;
 use std::path::Path;
 
 use super::{Node, NodeFolder, Plan, Software, format_with, free_ports};
@@ -9,7 +10,16 @@ use crate::peers::Peers;
 /// What a node of a cluster is made of: its software, its `process.roles`.
 pub(crate) type Member<'a> = (&'a Software, &'a str);
 
-/// Nodes with the ids 1, 2, 3, …; the first controllers are the voters, and stay it.
+/// Where the voters of a cluster's quorum are kept.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Voters {
+    /// In the nodes' settings: all controllers vote, for good.
+    Static,
+    /// In the metadata log: the first controller begins alone, and others join.
+    Dynamic,
+}
+
+/// Nodes with the ids 1, 2, 3, ….
 pub(crate) struct Cluster<'a> {
     peers: &'a Peers,
     members: Vec<Running<'a>>,
@@ -23,6 +33,35 @@ struct Running<'a> {
     node: Option<Node>,
 }
 
+/// What a node that joins a quorum is formatted with.
+const JOINS: &[&str] = &["--no-initial-controllers"];
+/// What the first voter is formatted with.
+const BEGINS: &[&str] = &["--standalone"];
+
+impl Voters {
+    /// The line in the nodes' settings; controllers are given with their ids and addresses.
+    fn line(self, controllers: &[(usize, String)]) -> String {
+        let (name, texts): (_, Vec<_>) = match self {
+            Self::Static => {
+                ("voters", controllers.iter().map(|(id, address)| format!("{id}@{address}")).collect())
+            }
+            Self::Dynamic => {
+                ("bootstrap.servers", controllers.iter().map(|(_, address)| address.clone()).collect())
+            }
+        };
+        format!("controller.quorum.{name}={}", texts.join(","))
+    }
+
+    /// What a node is formatted with.
+    fn options(self, is_first_controller: bool) -> &'static [&'static str] {
+        match (self, is_first_controller) {
+            (Self::Static, _) => &[],
+            (Self::Dynamic, true) => BEGINS,
+            (Self::Dynamic, false) => JOINS,
+        }
+    }
+}
+
 impl<'a> Cluster<'a> {
     /// Formats the nodes' folders, each with its software's own tool, and starts none.
     pub(crate) fn format(
@@ -30,25 +69,44 @@ impl<'a> Cluster<'a> {
         peers: &'a Peers,
         members: &[Member<'a>],
         settings: &[(&str, &str)],
+        voters: Voters,
     ) -> Verdict<Self> {
         let ports = members.iter().map(|_| free_ports()).collect::<Result<Vec<_>, _>>()?;
+        let address = |ports: &[u16; 2]| format!("127.0.0.1:{}", ports[1]);
         let ids = 1..;
-        let controllers =
-            ids.clone().zip(members).zip(&ports).filter(|((_, (_, roles)), _)| roles.contains("controller"));
-        let voters: Vec<String> =
-            controllers.map(|((id, _), ports)| format!("{id}@127.0.0.1:{}", ports[1])).collect();
-        let voters = voters.join(",");
+        let controllers: Vec<(usize, String)> = ids
+            .clone()
+            .zip(members)
+            .zip(&ports)
+            .filter(|((_, (_, roles)), _)| roles.contains("controller"))
+            .map(|((id, _), ports)| (id, address(ports)))
+            .collect();
+        let quorum = voters.line(&controllers);
         let replication_factor =
             members.iter().filter(|(_, roles)| roles.contains("broker")).count().clamp(1, 3);
         let mut running = Vec::new();
         for ((node_id, (software, roles)), ports) in ids.zip(members).zip(ports) {
-            let plan = Plan { node_id, roles, ports, voters: &voters, replication_factor, settings };
+            let plan = Plan { node_id, roles, ports, quorum: &quorum, replication_factor, settings };
             let folder = NodeFolder::planned(root.join(format!("node-{node_id}")), &plan)?;
-            format_with(software, &folder, peers)?;
-            let controller_address = format!("127.0.0.1:{}", ports[1]);
-            running.push(Running { software, roles, folder, controller_address, node: None });
+            let is_first = controllers.first().is_some_and(|(id, _)| *id == node_id);
+            format_with(software, &folder, peers, voters.options(is_first))?;
+            running.push(Running {
+                software,
+                roles,
+                folder,
+                controller_address: address(&ports),
+                node: None,
+            });
         }
         Ok(Self { peers, members: running })
+    }
+
+    /// Takes everything from the disk of a node that is stopped, and formats it as one that joins.
+    pub(crate) fn wipe(&mut self, id: usize) -> Verdict {
+        let peers = self.peers;
+        let member = self.member(id)?;
+        fs::remove_dir_all(member.folder.data())?;
+        format_with(member.software, &member.folder, peers, JOINS)
     }
 
     fn member(&mut self, id: usize) -> Verdict<&mut Running<'a>> {

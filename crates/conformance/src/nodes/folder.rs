@@ -18,8 +18,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) roles: &'a str,
     /// Where it listens for clients, and where for controllers.
     pub(crate) ports: [u16; 2],
-    /// `controller.quorum.voters`.
-    pub(crate) voters: &'a str,
+    /// The line that says who the controllers are.
+    pub(crate) quorum: &'a str,
     /// Of the internal topics.
     pub(crate) replication_factor: usize,
     /// What is set besides; it comes last, and counts.
@@ -30,9 +30,9 @@ impl NodeFolder {
     /// Settings for a node of its own that is broker and controller on free ports, and these besides.
     pub(crate) fn create(root: PathBuf, settings: &[(&str, &str)]) -> io::Result<Self> {
         let ports = free_ports()?;
-        let voters = format!("1@127.0.0.1:{}", ports[1]);
+        let quorum = format!("controller.quorum.voters=1@127.0.0.1:{}", ports[1]);
         let (roles, replication_factor) = ("broker,controller", 1);
-        Self::planned(root, &Plan { node_id: 1, roles, ports, voters: &voters, replication_factor, settings })
+        Self::planned(root, &Plan { node_id: 1, roles, ports, quorum: &quorum, replication_factor, settings })
     }
 
     /// Settings for this node.
@@ -51,7 +51,7 @@ impl NodeFolder {
         self.root.join("data")
     }
 
-    pub(super) fn settings(&self) -> PathBuf {
+    pub(crate) fn settings(&self) -> PathBuf {
         self.root.join("server.properties")
     }
 
@@ -81,11 +81,11 @@ impl Plan<'_> {
     }
 
     fn properties(&self, root: &Path) -> String {
-        let Self { node_id, roles, voters, replication_factor, .. } = self;
+        let Self { node_id, roles, quorum, replication_factor, .. } = self;
         let mut file = format!(
             "process.roles={roles}\n\
              node.id={node_id}\n\
-             controller.quorum.voters={voters}\n\
+             {quorum}\n\
              listeners={}\n\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\

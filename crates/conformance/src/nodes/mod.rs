@@ -17,7 +17,7 @@ use crate::program::{self, End};
 mod cluster;
 mod folder;
 
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, Voters};
 pub(crate) use folder::{NodeFolder, Plan, free_ports};
 
 /// A JVM on a busy machine takes its time.
@@ -52,7 +52,7 @@ impl Software {
             }
             Self::Kafka => {
                 if !folder.data().join("meta.properties").exists() {
-                    format(folder, peers)?;
+                    format(folder, peers, &[])?;
                 }
                 let mut command = peers.broker_jvm("kafka.Kafka")?;
                 command.arg(folder.settings());
@@ -67,10 +67,10 @@ impl Software {
     }
 }
 
-/// Formats the folder with Kafka's own tool.
-pub(crate) fn format(folder: &NodeFolder, peers: &Peers) -> Verdict {
+/// Formats the folder with Kafka's own tool, and these options.
+pub(crate) fn format(folder: &NodeFolder, peers: &Peers, options: &[&str]) -> Verdict {
     let mut command = peers.broker_jvm("kafka.tools.StorageTool")?;
-    command.args(["format", "-t", CLUSTER_ID, "-c"]).arg(folder.settings());
+    command.args(["format", "-t", CLUSTER_ID, "-c"]).arg(folder.settings()).args(options);
     let output = program::run(&mut command, b"", START_TIME_MAX)?;
     match output.end {
         End::Exit(0) => Ok(()),
@@ -78,11 +78,11 @@ pub(crate) fn format(folder: &NodeFolder, peers: &Peers) -> Verdict {
     }
 }
 
-/// Formats the folder with its software's own tool.
-fn format_with(software: &Software, folder: &NodeFolder, peers: &Peers) -> Verdict {
-    let Software::Klamm(binary) = software else { return format(folder, peers) };
+/// Formats the folder with its software's own tool; the options are the same.
+fn format_with(software: &Software, folder: &NodeFolder, peers: &Peers, options: &[&str]) -> Verdict {
+    let Software::Klamm(binary) = software else { return format(folder, peers, options) };
     let mut command = Command::new(binary);
-    command.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(folder.settings());
+    command.args(["format", "--cluster-id", CLUSTER_ID, "--config"]).arg(folder.settings()).args(options);
     let output = program::run(&mut command, b"", START_TIME_MAX)?;
     output.successful("klamm format").map(drop)
 }

@@ -88,7 +88,7 @@ fn contents(dump: &Value) -> String {
 /// A folder that Kafka only formatted is the broker's from its first record on, with Kafka's cluster id.
 fn formatted(stage: &Stage<'_>) -> Verdict {
     let folder = NodeFolder::create(stage.scratch().join("node"), &[])?;
-    nodes::format(&folder, stage.peers)?;
+    nodes::format(&folder, stage.peers, &[])?;
     let written = serve(stage, own(stage)?, &folder, End::Stop, |stage, bootstrap| {
         write(stage, bootstrap)?;
         dump(stage, bootstrap)

@@ -1,12 +1,14 @@
 //! A broker under Kafka's controllers, beside Kafka's brokers.
 
-use super::{field, logs, look, software, wait_until};
-use crate::check::{Verdict, expect, expect_all, expect_none};
+use super::health::healthy;
+use super::{logs, look, software, wait_until};
+use crate::check::{Verdict, expect_all, expect_none};
 use crate::clients::numbered::{Numbered, Producer};
-use crate::nodes::{Cluster, Software};
+use crate::nodes::{Cluster, Software, Voters};
 use crate::stage::Stage;
 
 /// Of Kafka's: 1 is controller and broker, 2 is broker. Ours is a broker.
+const KAFKAS_CONTROLLER: usize = 1;
 const KAFKAS: usize = 2;
 const OURS: usize = 3;
 const PARTITIONS: usize = 3;
@@ -17,7 +19,8 @@ pub(super) fn among_kafkas(stage: &Stage<'_>) -> Verdict {
     let ours = software(stage)?;
     let members = [(&Software::Kafka, "broker,controller"), (&Software::Kafka, "broker"), (ours, "broker")];
     let settings = [("min.insync.replicas", "2"), ("unclean.leader.election.enable", "false")];
-    let mut cluster = Cluster::format(&stage.scratch().join("cluster"), stage.peers, &members, &settings)?;
+    let mut cluster =
+        Cluster::format(&stage.scratch().join("cluster"), stage.peers, &members, &settings, Voters::Static)?;
     cluster.start_all()?;
     let bootstrap = cluster.bootstrap();
     let admin =
@@ -57,7 +60,7 @@ pub(super) fn among_kafkas(stage: &Stage<'_>) -> Verdict {
     balanced(stage, &bootstrap, &topic)?;
     let records = producer.finish()?;
     stage.report(format!("{records} records acknowledged by all through kills of either software's broker, none lost, none twice"))?;
-    healthy(stage, &cluster, &bootstrap)?;
+    healthy(stage, &cluster, KAFKAS_CONTROLLER, &[OURS])?;
     moved(stage, &bootstrap, &topic)?;
     in_sync()?;
     let folders: Vec<_> = (1..=OURS).map(|id| cluster.folder(id).data()).collect();
@@ -92,39 +95,6 @@ fn balanced(stage: &Stage<'_>, bootstrap: &str, topic: &str) -> Verdict {
         let is_led = (1..=OURS).all(|id| said.contains(&format!("Leader: {id}\t")));
         Ok(if is_led { Ok(()) } else { Err(said) })
     })
-}
-
-/// Kafka's tools show nothing that is amiss.
-fn healthy(stage: &Stage<'_>, cluster: &Cluster<'_>, bootstrap: &str) -> Verdict {
-    for filter in ["--under-replicated-partitions", "--unavailable-partitions", "--under-min-isr-partitions"]
-    {
-        let args = format!("--bootstrap-server {bootstrap} --describe {filter}");
-        wait_until(filter, || {
-            let said = look(stage, "TopicCommand", &args)?;
-            Ok(if said.trim().is_empty() { Ok(()) } else { Err(said) })
-        })?;
-    }
-    let controllers = format!("--bootstrap-controller {}", cluster.controllers());
-    wait_until("our broker to keep up with the metadata", || {
-        let said = look(stage, "MetadataQuorumCommand", &format!("{controllers} describe --replication"))?;
-        let ours = said
-            .lines()
-            .map(|line| line.split_whitespace().collect::<Vec<_>>())
-            .find(|row| row.first() == Some(&"3"));
-        let keeps_up = ours
-            .is_some_and(|row| row.contains(&"Observer") && row[3].parse::<i64>().is_ok_and(|lag| lag <= 5));
-        Ok(if keeps_up { Ok(()) } else { Err(said) })
-    })?;
-    let status = look(stage, "MetadataQuorumCommand", &format!("{controllers} describe --status"))?;
-    expect(field(&status, "LeaderId") == Some("1"), "Kafka's controller to lead", || status.clone())?;
-    let dirs = look(
-        stage,
-        "LogDirsCommand",
-        &format!("--bootstrap-server {bootstrap} --describe --broker-list {OURS}"),
-    )?;
-    expect_all(&dirs, &[&format!("\"broker\":{OURS}"), "\"error\":null"])?;
-    let api = look(stage, "BrokerApiVersionsCommand", &format!("--bootstrap-server {bootstrap}"))?;
-    expect_none(&api, &["ERROR"])
 }
 
 /// A partition goes away from our broker and comes back.

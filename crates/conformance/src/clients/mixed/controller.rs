@@ -1,17 +1,14 @@
 //! A controller in Kafka's quorum.
 
-use std::process::Command;
-
-use super::{field, logs, look, software, wait_until};
-use crate::check::{Fault, Verdict, expect_all, expect_none};
-use crate::nodes::{Cluster, Software};
+use super::quorum::{elect, follows, wait_for_leader};
+use super::{logs, look, software, wait_until};
+use crate::check::{Verdict, expect_all};
+use crate::nodes::{Cluster, Software, Voters};
 use crate::stage::Stage;
 
 /// Kafka's controllers are 1 and 2, ours is 3, and 4 is Kafka's broker.
 const OURS: usize = 3;
 const BROKER: usize = 4;
-/// Elections until ours must have won one.
-const ELECTIONS_MAX: usize = 12;
 
 /// It votes and follows, is elected, Kafka's nodes work under it, and hands the lead back when it is killed.
 pub(super) fn among_kafkas(stage: &Stage<'_>) -> Verdict {
@@ -24,12 +21,13 @@ pub(super) fn among_kafkas(stage: &Stage<'_>) -> Verdict {
     ];
     // Snapshots come soon, so that they are made and fetched here.
     let settings = [("metadata.log.max.record.bytes.between.snapshots", "4096")];
-    let mut cluster = Cluster::format(&stage.scratch().join("cluster"), stage.peers, &members, &settings)?;
+    let mut cluster =
+        Cluster::format(&stage.scratch().join("cluster"), stage.peers, &members, &settings, Voters::Static)?;
     cluster.start_all()?;
     let bootstrap = cluster.bootstrap();
     follows(stage, &cluster)?;
     create(stage, &bootstrap, &stage.own("under-kafka"))?;
-    let elections = elect_ours(stage, &mut cluster)?;
+    let elections = elect(stage, &mut cluster, OURS)?;
     stage.report(format!(
         "our controller was elected in Kafka's quorum after {elections} kills of a leader"
     ))?;
@@ -58,60 +56,6 @@ pub(super) fn among_kafkas(stage: &Stage<'_>) -> Verdict {
     compared(stage, &cluster, &all)
 }
 
-fn status(stage: &Stage<'_>, cluster: &Cluster<'_>, what: &str) -> Verdict<String> {
-    look(
-        stage,
-        "MetadataQuorumCommand",
-        &format!("--bootstrap-controller {} describe --{what}", cluster.controllers()),
-    )
-}
-
-/// Every voter is in reach of the leader's end.
-fn follows(stage: &Stage<'_>, cluster: &Cluster<'_>) -> Verdict {
-    wait_until("three voters that keep up", || {
-        let said = status(stage, cluster, "replication")?;
-        let rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let voters = rows.filter(|row| row.contains(&"Leader") || row.contains(&"Follower"));
-        let lags = voters.filter_map(|row| row.get(3)?.parse::<i64>().ok());
-        Ok(if lags.filter(|lag| (0..=5).contains(lag)).count() == 3 { Ok(()) } else { Err(said) })
-    })
-}
-
-fn leader(stage: &Stage<'_>, cluster: &Cluster<'_>) -> Verdict<Result<usize, String>> {
-    let said = status(stage, cluster, "status")?;
-    Ok(field(&said, "LeaderId").and_then(|id| id.parse().ok()).ok_or(said))
-}
-
-fn wait_for_leader(
-    stage: &Stage<'_>,
-    cluster: &Cluster<'_>,
-    is_right: impl Fn(usize) -> bool,
-) -> Verdict<usize> {
-    let mut found = 0;
-    wait_until("a leader of the quorum", || {
-        Ok(leader(stage, cluster)?.and_then(|id| {
-            found = id;
-            if is_right(id) { Ok(()) } else { Err(format!("node {id} leads")) }
-        }))
-    })?;
-    Ok(found)
-}
-
-/// Kills whichever of Kafka's controllers leads until ours does; how often that was.
-fn elect_ours(stage: &Stage<'_>, cluster: &mut Cluster<'_>) -> Verdict<usize> {
-    for kills in 0..ELECTIONS_MAX {
-        let leader = wait_for_leader(stage, cluster, |_| true)?;
-        if leader == OURS {
-            return Ok(kills);
-        }
-        cluster.kill(leader)?;
-        wait_for_leader(stage, cluster, |other| other != leader)?;
-        cluster.start(leader)?;
-        follows(stage, cluster)?;
-    }
-    Err(Fault::failed("our controller to be elected", format!("not in {ELECTIONS_MAX} elections")))
-}
-
 fn create(stage: &Stage<'_>, bootstrap: &str, topic: &str) -> Verdict {
     wait_until("a topic to be created", || {
         let args =
@@ -134,25 +78,7 @@ fn compared(stage: &Stage<'_>, cluster: &Cluster<'_>, topics: &[String]) -> Verd
     let common =
         logs::expect_common_front("the metadata logs of Kafka's controller and ours", &theirs, &ours)?;
     stage.report(format!("{common} bytes of the metadata log are equal on Kafka's controller and ours"))?;
-    let mut snapshots = 0;
-    for file in std::fs::read_dir(metadata(OURS))? {
-        let path = file?.path();
-        let is_snapshot = path.extension().is_some_and(|extension| extension == "checkpoint");
-        if is_snapshot || path.extension().is_some_and(|extension| extension == "log") {
-            let args = format!("--files {} --cluster-metadata-decoder", path.display());
-            let came = stage.tool("DumpLogSegments", &args)?;
-            expect_none(&came, &["isvalid: false", "Non-consecutive", "corrupt", "Exception"])?;
-            if !is_snapshot {
-                expect_all(&came, &topics.iter().map(String::as_str).collect::<Vec<_>>())?;
-            }
-            snapshots += usize::from(is_snapshot);
-        }
-    }
-    stage.report(format!("DumpLogSegments reads our metadata log and {snapshots} snapshots"))?;
-    let Some(Software::Klamm(binary)) = stage.software else { return Ok(()) };
-    let mut dump = Command::new(binary);
-    dump.args(["log", "dump", "--records", "--verify"]).arg(metadata(1));
-    let came = stage.run(&mut dump, "")?.stdout;
-    expect_all(&came, &topics.iter().map(String::as_str).collect::<Vec<_>>())?;
-    stage.report("`klamm log dump` reads Kafka's metadata log and snapshots")
+    let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+    expect_all(&logs::dumped_by_kafka(stage, &metadata(OURS))?, &topics)?;
+    logs::dumped_by_klamm(stage, &metadata(1), &topics)
 }

@@ -10,11 +10,15 @@ use crate::stage::Stage;
 
 mod broker;
 mod controller;
+mod dynamic;
+mod health;
 mod logs;
+mod quorum;
 
 pub(crate) const CHECKS: &[Check] = &[
     check("broker-among-kafkas", broker::among_kafkas),
     check("controller-among-kafkas", controller::among_kafkas),
+    check("dynamic-voters", dynamic::voters),
 ];
 
 const fn check(name: &'static str, run: fn(&Stage<'_>) -> Verdict) -> Check {
