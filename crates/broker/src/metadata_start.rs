@@ -96,6 +96,7 @@ pub(crate) fn open(
         election: log.load_election_state()?,
         log: log.state()?,
         kraft_version: quorum_records.kraft_version,
+        older_kraft_version: None,
         voters: configured_voters(node),
         voters_offset: -1,
         older_voters: Vec::new(),
@@ -198,7 +199,10 @@ fn note_control_records(batch: &LogBatch, start: &mut QuorumStart) {
                 let older = std::mem::replace(&mut start.voters, VoterSet::from_record(record));
                 start.older_voters.push((std::mem::replace(&mut start.voters_offset, offset), older));
             }
-            ControlRecord::KRaftVersion(record) => start.kraft_version = record.kraft_version,
+            ControlRecord::KRaftVersion(record) if record.kraft_version != start.kraft_version => {
+                start.older_kraft_version = Some((offset, start.kraft_version));
+                start.kraft_version = record.kraft_version;
+            }
             _ => {}
         }
     }

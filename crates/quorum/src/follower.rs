@@ -140,12 +140,14 @@ impl Quorum {
             follower.is_loading_snapshot = matches!(response.contents, FetchedContents::Snapshot(_));
         }
         match &response.contents {
-            FetchedContents::Batches(batches) => self.take_batches(batches, outputs),
+            FetchedContents::Batches(batches) => {
+                self.take_batches(batches, outputs);
+                // The leader may have committed more than is here. Only now is it known that this log is the beginning of the leader's.
+                self.raise_high_watermark(response.high_watermark.min(self.log.end_offset), outputs);
+            }
             FetchedContents::Diverging(end) => self.truncate_to(*end, outputs),
             FetchedContents::Snapshot(id) => outputs.push(Output::FetchSnapshot { from, id: *id }),
         }
-        // The leader may have committed more than is here.
-        self.raise_high_watermark(response.high_watermark.min(self.log.end_offset), outputs);
     }
 
     fn take_batches(&mut self, batches: &[FetchedBatch], outputs: &mut Vec<Output>) {
@@ -167,10 +169,15 @@ impl Quorum {
     fn truncate_to(&mut self, leader_end: OffsetAndEpoch, outputs: &mut Vec<Output>) {
         let own_end = self.log.end_of_epoch(leader_end.epoch).offset;
         let end_offset = own_end.min(leader_end.offset);
-        if end_offset < self.high_watermark || end_offset >= self.log.end_offset {
+        if end_offset < self.high_watermark {
+            let high_watermark = self.high_watermark;
+            return outputs.push(Output::CommittedIsMissing { leader_end, high_watermark });
+        }
+        if end_offset >= self.log.end_offset {
             return;
         }
         self.log.truncate(end_offset);
+        self.restore_kraft_version(end_offset);
         let kept = self.voters.partition_point(|(offset, _)| *offset < end_offset).max(1);
         self.voters.truncate(kept);
         outputs.push(Output::Truncate { end_offset });
@@ -193,7 +200,7 @@ impl Quorum {
     ) -> Vec<Output> {
         let mut outputs = Vec::new();
         self.log.replace_by(id);
-        self.kraft_version = kraft_version;
+        (self.kraft_version, self.older_kraft_version) = (kraft_version, None);
         if let Some(voters) = voters {
             self.voters = vec![(id.end_offset - 1, voters)];
         }

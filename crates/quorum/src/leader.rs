@@ -77,11 +77,14 @@ impl Quorum {
         })];
         let (offset, voters) = self.voters.last().expect("there is always a voter set");
         let local = &self.config.local;
-        let is_old = *offset < 0 || voters.get(local.key.id) != Some(local);
+        // One whose removal is not committed here may lead the others through it, but does not take it back.
+        let own = voters.get(local.key.id).filter(|own| own.key.matches(local.key));
+        let is_old = *offset < 0 || own.is_some_and(|own| own != local);
         if self.kraft_version > 0 && is_old {
             let level = KRaftVersionRecord { version: 0, kraft_version: self.kraft_version };
             records.push(ControlRecord::KRaftVersion(level));
-            records.push(ControlRecord::Voters(voters.with(local.clone()).to_record()));
+            let voters = own.map_or_else(|| voters.clone(), |_| voters.with(local.clone()));
+            records.push(ControlRecord::Voters(voters.to_record()));
         }
         records
     }
@@ -313,6 +316,14 @@ impl Quorum {
         }
         self.send_due(now_ms, &mut outputs);
         outputs
+    }
+
+    /// Gives the voters the time they have to be heard in, from now on.
+    pub(crate) fn await_quorum(&mut self, now_ms: i64) {
+        let deadline_ms = now_ms + self.check_quorum_timeout();
+        if let Role::Leader(leader) = &mut self.role {
+            leader.check_quorum_deadline_ms = deadline_ms;
+        }
     }
 
     /// One and a half fetch timeouts: the followers notice first that they are cut off.

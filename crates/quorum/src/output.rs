@@ -4,6 +4,7 @@ use klamm_metadata::ControlRecord;
 use klamm_metadata::snapshot::SnapshotId;
 
 use crate::election_state::ElectionState;
+use crate::log_state::OffsetAndEpoch;
 use crate::message::Request;
 
 /// One thing to do. Outputs of a step are carried out in their order, and a response returned beside them leaves after all of them.
@@ -54,6 +55,13 @@ pub enum Output {
     HighWatermark(i64),
     /// Somebody else leads, or nobody, or this node does.
     Leadership(Leadership),
+    /// The leader lacks what is committed here, so that one of the two has lost what it had flushed. Stop the node: neither log may be cut.
+    CommittedIsMissing {
+        /// Where the leader's log parts from this one.
+        leader_end: OffsetAndEpoch,
+        /// Everything before it is committed.
+        high_watermark: i64,
+    },
 }
 
 /// Who leads, as the rest of the node should see it.

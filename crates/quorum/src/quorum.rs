@@ -43,6 +43,8 @@ pub struct QuorumStart {
     pub log: LogState,
     /// The level of `kraft.version`: 0 has voters from the settings, 1 from the log.
     pub kraft_version: i16,
+    /// The level before it, and where in the log it ended, if truncating the log could bring it back.
+    pub older_kraft_version: Option<(i64, i16)>,
     /// The voters of the settings, or the newest of the log's snapshot and log.
     pub voters: VoterSet,
     /// Offset of the VotersRecord they are from; −1 for the formatting snapshot or the settings.
@@ -82,6 +84,8 @@ pub struct Quorum {
     pub(crate) role: Role,
     pub(crate) log: LogState,
     pub(crate) kraft_version: i16,
+    /// The level before it, and the offset of the record that ended it.
+    pub(crate) older_kraft_version: Option<(i64, i16)>,
     /// The voters in force, and before them those they replace, each with the offset it begins at.
     pub(crate) voters: Vec<(i64, VoterSet)>,
     pub(crate) high_watermark: i64,
@@ -94,7 +98,8 @@ pub struct Quorum {
 impl Quorum {
     /// Starts a replica. The only voter leads at once.
     pub fn open(config: QuorumConfig, start: QuorumStart, now_ms: i64) -> (Self, Vec<Output>) {
-        let QuorumStart { election, log, kraft_version, voters, voters_offset, older_voters } = start;
+        let QuorumStart { election, log, kraft_version, older_kraft_version, .. } = start;
+        let QuorumStart { voters, voters_offset, older_voters, .. } = start;
         let role = Role::Unattached { leader_id: None, voted: None, election_deadline_ms: now_ms };
         let mut quorum = Self {
             random: config.seed,
@@ -104,6 +109,7 @@ impl Quorum {
             high_watermark: log.start_offset,
             log,
             kraft_version,
+            older_kraft_version,
             voters: older_voters.into_iter().chain([(voters_offset, voters)]).collect(),
             links: BTreeMap::new(),
             persisted: election.clone(),
@@ -188,6 +194,12 @@ impl Quorum {
     /// The level of `kraft.version`.
     pub fn kraft_version(&self) -> i16 {
         self.kraft_version
+    }
+
+    /// The level of `kraft.version` behind the records before `offset`.
+    pub fn kraft_version_before(&self, offset: i64) -> i16 {
+        let older = self.older_kraft_version.filter(|(end, _)| *end >= offset);
+        older.map_or(self.kraft_version, |(_, older)| older)
     }
 
     /// The voters in force.
@@ -282,7 +294,9 @@ impl Quorum {
     /// A request could not be sent, or was not answered.
     pub fn on_request_failed(&mut self, now_ms: i64, to: i32) -> Vec<Output> {
         self.links.insert(to, Link::BackingOff(now_ms + self.config.retry_backoff_ms));
-        if let Role::Follower(follower) = &mut self.role {
+        if let Role::Follower(follower) = &mut self.role
+            && follower.leader_id == to
+        {
             follower.is_loading_snapshot = false;
         }
         let mut outputs = Vec::new();
@@ -316,8 +330,18 @@ impl Quorum {
                 self.voters.push((offset, VoterSet::from_record(record)));
                 self.follow_voters();
             }
-            ControlRecord::KRaftVersion(record) => self.kraft_version = record.kraft_version,
+            ControlRecord::KRaftVersion(record) if record.kraft_version != self.kraft_version => {
+                self.older_kraft_version = Some((offset, self.kraft_version));
+                self.kraft_version = record.kraft_version;
+            }
             _ => {}
+        }
+    }
+
+    /// The log was cut at `end_offset`, and a change of the level perhaps with it.
+    pub(crate) fn restore_kraft_version(&mut self, end_offset: i64) {
+        if let Some((_, older)) = self.older_kraft_version.take_if(|(offset, _)| *offset >= end_offset) {
+            self.kraft_version = older;
         }
     }
 

@@ -123,8 +123,12 @@ impl Quorum {
     fn change_voters(&mut self, now_ms: i64, voters: VoterSet) -> (i64, Vec<Output>) {
         let records = vec![ControlRecord::Voters(voters.to_record())];
         let (base_offset, epoch) = (self.log.end_offset, self.epoch);
+        let led_alone = self.is_only_voter();
         self.log.append(epoch, 1);
         self.on_control_record(base_offset, &records[0]);
+        if led_alone {
+            self.await_quorum(now_ms);
+        }
         let append = Output::AppendControl { base_offset, epoch, timestamp_ms: now_ms, records };
         (base_offset + 1, vec![append])
     }
@@ -133,6 +137,8 @@ impl Quorum {
     pub(crate) fn follow_voters(&mut self) {
         let local = self.config.local.key.id;
         let voters = self.current_voters().clone();
+        let mut newest_first = self.voters.iter().rev().map(|(_, voters)| voters);
+        let before = newest_first.nth(1).cloned().unwrap_or_default();
         let Role::Leader(leader) = &mut self.role else { return };
         for voter in voters.iter().filter(|voter| voter.key.id != local) {
             let known = observer(leader, voter.key).map(|(key, progress)| (*key, *progress));
@@ -146,7 +152,8 @@ impl Quorum {
         for id in gone {
             let progress = leader.voters.remove(&id);
             leader.fetched.remove(&id);
-            leader.observers.extend(progress.map(|progress| (ReplicaKey::of_id(id), progress)));
+            let key = before.get(id).map_or(ReplicaKey::of_id(id), |voter| voter.key);
+            leader.observers.extend(progress.map(|progress| (key, progress)));
         }
     }
 

@@ -20,7 +20,7 @@ use klamm_metadata::snapshot::Snapshot;
 use klamm_metadata::{MetadataDelta, MetadataImage, MetadataRecord};
 use klamm_protocol::EncodeError;
 use klamm_quorum::role::Role;
-use klamm_quorum::{Leadership, Output, Quorum};
+use klamm_quorum::{Leadership, OffsetAndEpoch, Output, Quorum};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::decision::{Request, Requests};
@@ -63,6 +63,18 @@ pub enum DriverError {
     /// The leader's log holds what this software cannot read.
     #[error("the leader's metadata log cannot be read: {0}")]
     Records(#[from] klamm_metadata::log_batch::LogBatchError),
+    /// A log that was flushed has lost what was committed, here or at the leader.
+    #[error(
+        "the leader's metadata log parts from this node's at offset {}, before {high_watermark}, up to where it is committed: \
+         one of the two has lost records",
+        leader_end.offset
+    )]
+    CommittedIsMissing {
+        /// Where the logs part.
+        leader_end: OffsetAndEpoch,
+        /// Everything before it is committed here.
+        high_watermark: i64,
+    },
     /// The node is stopping already.
     #[error(transparent)]
     Stopped(#[from] ExecutorStopped),
@@ -375,11 +387,13 @@ impl Driver {
 
     async fn on_downloaded(&mut self, loaded: Result<Snapshot, DownloadError>) -> Result<(), DriverError> {
         let Some(Download { id, from, epoch, .. }) = self.download.take() else { return Ok(()) };
-        let is_wanted = match self.parts.quorum.role() {
-            Role::Follower(follower) => follower.leader_id == from && follower.is_loading_snapshot,
-            _ => false,
+        // Reading it may have taken longer than this voter waits for the leader.
+        let leader_id = match self.parts.quorum.role() {
+            Role::Follower(follower) => Some(follower.leader_id),
+            Role::Prospective { leader_id, .. } => *leader_id,
+            _ => None,
         };
-        if !is_wanted || self.parts.quorum.epoch() != epoch {
+        if leader_id != Some(from) || self.parts.quorum.epoch() != epoch {
             return Ok(());
         }
         match loaded {

@@ -131,12 +131,20 @@ impl MetadataLog {
     ) -> Result<Self, MetadataLogError> {
         let log = Self { disk, dir: log.dir(), log, dirs };
         log.remove_unfinished_snapshots()?;
-        if let Some(latest) = log.snapshots()?.last()
-            && log.is_behind(*latest)
-        {
+        let Some(latest) = log.snapshots()?.last().copied() else { return Ok(log) };
+        if log.is_behind(latest) {
             log.log.truncate_fully_and_start_at(latest.end_offset, latest.end_offset, now_ms)?;
         }
+        log.remove_superseded_snapshots(latest)?;
         Ok(log)
+    }
+
+    /// The log begins behind its oldest snapshot. One that ends before is left over from a node that stopped after it had cut the log: to
+    /// followers it would stand for the beginning of the log, which has another epoch.
+    fn remove_superseded_snapshots(&self, latest: SnapshotId) -> Result<(), MetadataLogError> {
+        let begin = self.log.log_start_offset().min(latest.end_offset);
+        let mut superseded = self.snapshots()?.into_iter().filter(|id| id.end_offset < begin);
+        superseded.try_for_each(|id| self.remove_file(&id.to_string()))
     }
 
     /// Whether a snapshot that another node took replaces the log as a whole.

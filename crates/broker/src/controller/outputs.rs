@@ -33,6 +33,9 @@ impl Driver {
                 Output::FetchSnapshot { from, id } => self.download(from, id),
                 Output::HighWatermark(high_watermark) => self.commit(high_watermark)?,
                 Output::Leadership(leadership) => self.follow(leadership)?,
+                Output::CommittedIsMissing { leader_end, high_watermark } => {
+                    return Err(DriverError::CommittedIsMissing { leader_end, high_watermark });
+                }
             }
         }
         Ok(())
@@ -95,8 +98,13 @@ impl Driver {
     }
 
     fn download(&mut self, from: i32, id: SnapshotId) {
-        tracing::info!("loading snapshot {id} of the metadata log from node {from}");
         let quorum = &self.parts.quorum;
+        let is_same =
+            |download: &Download| (download.id, download.from, download.epoch) == (id, from, quorum.epoch());
+        if self.download.as_ref().is_some_and(is_same) {
+            return;
+        }
+        tracing::info!("loading snapshot {id} of the metadata log from node {from}");
         let source = Source {
             id,
             from,

@@ -89,7 +89,7 @@ impl SnapshotPolicy {
         let snapshot = self.is_due(&log, now_ms).then(|| {
             (self.size_at_last, self.last_ms, self.has_new) = (log.log().size(), now_ms, false);
             let end_offset = image.provenance.last_offset + 1;
-            let kraft_version = quorum.kraft_version();
+            let kraft_version = quorum.kraft_version_before(end_offset);
             let voters = quorum.voters_before(end_offset).filter(|_| kraft_version > 0);
             let quorum = QuorumRecords { kraft_version, voters: voters.map(VoterSet::to_record) };
             DueSnapshot { image: image.clone(), quorum, retention: self.retention }

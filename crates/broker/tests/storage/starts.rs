@@ -111,6 +111,21 @@ fn a_gap_between_snapshot_and_metadata_log_is_named() {
     );
 }
 
+/// A node that stopped while a loaded snapshot took the log's place: to followers the older one would stand for the log's beginning.
+#[test]
+fn snapshots_before_the_metadata_logs_start_are_removed() {
+    let disk = used(ONE);
+    let folder = Path::new("/a/__cluster_metadata-0");
+    let [older, newer] = ["00000000000000000000-0000000000", "00000000000000001000-0000000001"]
+        .map(|id| folder.join(format!("{id}.checkpoint")));
+    let snapshot = disk::read_file(&disk, &older, 10_000).unwrap();
+    disk::replace_file(&disk, &newer, &snapshot, true).unwrap();
+    disk.restart(Crash::Process);
+    Node::start(&disk, ONE).unwrap().stop();
+    assert!(disk.metadata(&newer).is_ok());
+    assert!(disk.metadata(&older).is_err());
+}
+
 #[test]
 fn a_node_that_is_no_voter_does_not_wait_for_ever() {
     let disk = used(DYNAMIC);

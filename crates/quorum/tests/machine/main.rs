@@ -1,5 +1,6 @@
 //! The machine from outside: one voter against Kafka's own bytes, and several against each other.
 
+mod following;
 mod network;
 mod several_voters;
 mod single_voter;

@@ -140,7 +140,8 @@ impl Network {
         let (voters_offset, voters) = history.pop().expect("the first voters are there");
         let election = disk.election.clone();
         let (kraft_version, older_voters) = (self.kraft_version, history);
-        let start = QuorumStart { election, log, voters, voters_offset, older_voters, kraft_version };
+        let voted = QuorumStart { voters, voters_offset, older_voters, ..QuorumStart::default() };
+        let start = QuorumStart { election, log, kraft_version, ..voted };
         let seed = self.draw(u64::MAX);
         let (quorum, outputs) = Quorum::open(QuorumConfig { seed, ..config(id) }, start, self.now_ms);
         let node = Node {
@@ -343,6 +344,7 @@ impl Network {
                 Output::HighWatermark(offset) => self.check_committed(id, offset),
                 Output::Leadership(leadership) => self.check_leadership(id, leadership),
                 Output::FetchSnapshot { .. } => panic!("nobody takes snapshots here"),
+                Output::CommittedIsMissing { .. } => panic!("node {id}: the leader lost records"),
             }
         }
         for (to, request) in to_send {

@@ -40,6 +40,60 @@ fn one_voter_grows_to_three_and_survives_the_first() {
 }
 
 #[test]
+fn a_leader_that_led_alone_for_long_leads_on_with_two() {
+    let mut network = elected(&[1, 2], &[1], 1);
+    network.run(60_000);
+    let epoch = network.quorum(1).epoch();
+    network.change_voters(|quorum, now_ms| quorum.add_voter(now_ms, voter(2))).unwrap();
+    commit(&mut network);
+    assert_eq!((network.leader(), network.quorum(1).epoch()), (Some(1), epoch));
+}
+
+#[test]
+fn a_removed_voter_does_not_vote_itself_back_after_all_restarted() {
+    for seed in 0..30 {
+        let mut network = elected(&[1, 2, 3], &[1, 2, 3], seed);
+        let removed = ReplicaKey::of_id(1 + seed as i32 % 3);
+        network.change_voters(|quorum, now_ms| quorum.remove_voter(now_ms, removed)).unwrap();
+        network.run_until(20_000, |network| network.leader().is_some_and(|id| id != removed.id));
+        commit(&mut network);
+        network.run(2_000);
+        let ids = network.ids();
+        ids.iter().for_each(|&id| network.crash(id));
+        // The removed one is first, and none of them knows yet what is committed.
+        network.start(removed.id);
+        network.run(network_wait(seed));
+        ids.iter().filter(|&&id| id != removed.id).for_each(|&id| network.start(id));
+        network.run(10_000);
+        commit(&mut network);
+        for id in ids {
+            assert!(!voters(&network, id).contains(&removed.id), "seed {seed}, node {id}");
+        }
+    }
+}
+
+/// Up to two election timeouts.
+fn network_wait(seed: u64) -> i64 {
+    (seed as i64 * 67) % 2_000
+}
+
+#[test]
+fn another_directory_of_a_removed_voter_starts_with_nothing() {
+    let mut network = elected(&[1, 2, 3], &[1, 2, 3], 4);
+    let leader = network.leader().unwrap();
+    let other = network.ids().into_iter().find(|&id| id != leader).unwrap();
+    let in_directory = |number| ReplicaKey::new(other, klamm_protocol::Uuid::from_u128(number));
+    let node = |number| klamm_quorum::VoterNode { key: in_directory(number), ..voter(other) };
+    network.change_voters(|quorum, now_ms| quorum.update_voter(now_ms, node(1))).unwrap();
+    network.run(2_000);
+    network.crash(other);
+    network.change_voters(|quorum, now_ms| quorum.remove_voter(now_ms, in_directory(1))).unwrap();
+    network.run(2_000);
+    let added = network.change_voters(|quorum, now_ms| quorum.add_voter(now_ms, node(2)));
+    assert_eq!(added, Err(VoterChangeError::NotCaughtUp(other)));
+}
+
+#[test]
 fn a_leader_that_removes_itself_hands_over() {
     for seed in 0..10 {
         let mut network = elected(&[1, 2, 3], &[1, 2, 3], seed);
