@@ -312,11 +312,10 @@ impl Replicas {
             return;
         }
         let (dirs, clock) = (self.broker.log_dirs().clone(), self.broker.environment().clock.clone());
+        let gone: BTreeSet<TopicPartition> = gone.into_iter().collect();
         let removed = self.broker.environment().blocking(move || {
-            for partition in gone {
-                if let Err(error) = dirs.delete(&partition, clock.now_ms()) {
-                    tracing::error!("the folder of {partition} cannot be set aside for deletion: {error}");
-                }
+            for error in dirs.delete_all(&gone, clock.now_ms()) {
+                tracing::error!("a partition cannot be set aside for deletion: {error}");
             }
         });
         let _ = removed.await;

@@ -211,6 +211,86 @@ fn partitions_are_made_once_and_deleted_with_a_delay() {
     assert_eq!(folders(&disk), Vec::<String>::new());
 }
 
+/// A partition whose records below 5 are deleted, as the checkpoints have it.
+fn checkpointed(dirs: &LogDirs) {
+    let replica = create(dirs, 0);
+    for n in 0..8 {
+        append(&replica, &format!("old {n}"));
+    }
+    replica.log.advance_high_watermark(8);
+    replica.log.flush(8).unwrap();
+    replica.log.advance_log_start(5);
+    dirs.checkpoint_offsets().unwrap();
+    dirs.checkpoint_high_watermarks().unwrap();
+}
+
+/// The records of a new partition 0 are all there after the process was killed, and nothing is known of them but that.
+fn assert_begins_anew(dirs: LogDirs, disk: &SimulatedDisk, case: &str) {
+    let replica = create(&dirs, 0);
+    for n in 0..3 {
+        append(&replica, &format!("new {n}"));
+    }
+    drop((dirs, replica));
+    disk.restart(Crash::Process);
+    let dirs = open(disk, &["/a"]).unwrap();
+    load(&dirs, 1);
+    let log = dirs.get(&partition(0)).unwrap().log;
+    assert_eq!(values(&log, 0).len(), 3, "{case}");
+    let offsets = (log.log_start_offset(), log.recovery_point(), log.high_watermark());
+    assert_eq!(offsets, (0, 0, 0), "{case}");
+}
+
+#[test]
+fn a_new_partition_inherits_nothing_from_a_deleted_one_of_its_name() {
+    let topic_id = Some(Uuid::from_u128(7));
+    let remove: [(&str, fn(&LogDirs, Option<Uuid>)); 3] = [
+        ("deleted", |dirs, _| assert!(dirs.delete(&partition(0), 0).unwrap())),
+        ("deleted with others", |dirs, _| {
+            create(dirs, 1);
+            assert!(dirs.delete_all(&[partition(0), partition(1), partition(2)].into(), 0).is_empty());
+            assert_eq!(dirs.replicas().len(), 0);
+        }),
+        ("set aside", |dirs, id| assert!(dirs.set_aside(&partition(0), id, 0).unwrap())),
+    ];
+    for (case, remove) in remove {
+        let disk = SimulatedDisk::seeded(1);
+        let dirs = formatted(&disk, &["/a"]);
+        load(&dirs, 1);
+        checkpointed(&dirs);
+        remove(&dirs, topic_id);
+        assert_begins_anew(dirs, &disk, case);
+    }
+}
+
+/// The stop came when the folder had its new name, and before the checkpoints followed.
+#[test]
+fn checkpoints_of_folders_that_are_gone_are_dropped_on_the_next_start() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    checkpointed(&dirs);
+    drop(dirs);
+    disk.rename(Path::new("/a/topic-0"), Path::new("/a/topic-0.00000000000000000000000000000001-delete"))
+        .unwrap();
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a"]).unwrap();
+    assert_eq!(load(&dirs, 1).loaded, 0);
+    assert_begins_anew(dirs, &disk, "renamed");
+}
+
+#[test]
+fn checkpoints_are_written_by_one_thread_at_a_time() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    checkpointed(&dirs);
+    let write = || (0..200).try_for_each(|_| dirs.checkpoint_offsets());
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4).map(|_| scope.spawn(write)).collect();
+        writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
+    });
+}
+
 #[test]
 fn a_replica_moves_to_another_directory() {
     let disk = SimulatedDisk::seeded(1);
@@ -246,7 +326,8 @@ fn a_replica_moves_to_another_directory() {
     disk.restart(Crash::Process);
     let dirs = open(&disk, &["/a", "/b"]).unwrap();
     assert_eq!(load(&dirs, 1).loaded, 1);
-    assert_eq!(dirs.get(&partition(0)).unwrap().log.log_end_offset(), 22);
+    let log = dirs.get(&partition(0)).unwrap().log;
+    assert_eq!((log.log_start_offset(), log.log_end_offset()), (5, 22));
 }
 
 /// Wherever the power fails during a move, one whole replica is there afterwards.

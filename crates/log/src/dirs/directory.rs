@@ -1,22 +1,15 @@
-//! One log directory: its lock, its identity, its health and its checkpoints.
+//! One log directory: its lock, its identity and its health.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use klamm_protocol::Uuid;
 use parking_lot::Mutex;
 
 use super::{DirsError, is_missing};
-use crate::checkpoint::{
-    CLEANER_OFFSET_CHECKPOINT, CleanShutdown, LOG_START_OFFSET_CHECKPOINT, MetaProperties, OffsetCheckpoint,
-    RECOVERY_POINT_CHECKPOINT, REPLICATION_OFFSET_CHECKPOINT, read_offsets, write_offsets,
-};
-use crate::config::LogConfig;
+use crate::checkpoint::{CleanShutdown, MetaProperties, OffsetCheckpoint};
 use crate::disk::{Disk, Lock};
 use crate::error::StorageError;
-use crate::log::LogOpening;
-use crate::names::TopicPartition;
 
 const LOCK_FILE: &str = ".lock";
 
@@ -30,8 +23,8 @@ pub struct LogDirectory {
     clean_shutdown: Option<CleanShutdown>,
     lock: Mutex<Option<Box<dyn Lock>>>,
     replica_count: AtomicUsize,
-    /// The checkpoint of compaction as it was written last.
-    compacted_to: Mutex<OffsetCheckpoint>,
+    /// The checkpoint of compaction as it was written last. Held while any of the checkpoints is written.
+    pub(super) compacted_to: Mutex<OffsetCheckpoint>,
 }
 
 impl LogDirectory {
@@ -146,65 +139,6 @@ impl LogDirectory {
         *self.lock.lock() = None;
     }
 
-    /// The checkpoints. A damaged one costs only time: it is taken for missing, and logs are verified from their beginning.
-    pub(super) fn load_offsets(&self, disk: &dyn Disk) -> Result<Offsets, StorageError> {
-        let read = |name| match read_offsets(disk, &self.path.join(name)) {
-            Err(error) if error.is_damage() => {
-                tracing::warn!(%error, "the checkpoint is not used");
-                Ok(OffsetCheckpoint::new())
-            }
-            other => other,
-        };
-        Ok(Offsets {
-            recovery_points: read(RECOVERY_POINT_CHECKPOINT)?,
-            log_starts: read(LOG_START_OFFSET_CHECKPOINT)?,
-            high_watermarks: read(REPLICATION_OFFSET_CHECKPOINT)?,
-            compacted_to: read(CLEANER_OFFSET_CHECKPOINT)?,
-        })
-    }
-
-    pub(super) fn write_recovery_points(
-        &self,
-        disk: &dyn Disk,
-        of: &OffsetCheckpoint,
-    ) -> Result<(), StorageError> {
-        write_offsets(disk, &self.path.join(RECOVERY_POINT_CHECKPOINT), of)
-    }
-
-    pub(super) fn write_log_starts(
-        &self,
-        disk: &dyn Disk,
-        of: &OffsetCheckpoint,
-    ) -> Result<(), StorageError> {
-        write_offsets(disk, &self.path.join(LOG_START_OFFSET_CHECKPOINT), of)
-    }
-
-    pub(super) fn write_high_watermarks(
-        &self,
-        disk: &dyn Disk,
-        of: &OffsetCheckpoint,
-    ) -> Result<(), StorageError> {
-        write_offsets(disk, &self.path.join(REPLICATION_OFFSET_CHECKPOINT), of)
-    }
-
-    /// Writes up to where logs are compacted, unless that is what was written last.
-    pub(super) fn write_compacted_to(
-        &self,
-        disk: &dyn Disk,
-        of: OffsetCheckpoint,
-    ) -> Result<(), StorageError> {
-        let mut written = self.compacted_to.lock();
-        if *written != of {
-            write_offsets(disk, &self.path.join(CLEANER_OFFSET_CHECKPOINT), &of)?;
-            *written = of;
-        }
-        Ok(())
-    }
-
-    pub(super) fn note_compacted_to(&self, loaded: &OffsetCheckpoint) {
-        self.compacted_to.lock().clone_from(loaded);
-    }
-
     /// The names of the folders in it.
     pub(super) fn folders(&self, disk: &dyn Disk) -> Result<Vec<String>, StorageError> {
         match disk.list(&self.path) {
@@ -222,28 +156,4 @@ fn create_durably(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     // Folders above that were there already may belong to somebody else, who does not let them be opened.
     path.ancestors().skip(1).for_each(|above| drop(disk.sync_dir(above)));
     Ok(())
-}
-
-/// What the checkpoints of a directory say.
-#[derive(Debug, Default)]
-pub(super) struct Offsets {
-    pub(super) recovery_points: OffsetCheckpoint,
-    pub(super) log_starts: OffsetCheckpoint,
-    pub(super) high_watermarks: OffsetCheckpoint,
-    pub(super) compacted_to: OffsetCheckpoint,
-}
-
-impl Offsets {
-    pub(super) fn opening(
-        &self,
-        partition: &TopicPartition,
-        dir: PathBuf,
-        config: Arc<LogConfig>,
-        was_clean: bool,
-        now_ms: i64,
-    ) -> LogOpening {
-        let of = |offsets: &OffsetCheckpoint| offsets.get(partition).copied().unwrap_or(0);
-        let (log_start_offset, recovery_point) = (of(&self.log_starts), of(&self.recovery_points));
-        LogOpening { dir, config, log_start_offset, recovery_point, was_clean, is_contiguous: false, now_ms }
-    }
 }

@@ -1,12 +1,13 @@
 //! Loading all partitions on start.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::directory::Offsets;
+use super::checkpoints::Offsets;
 use super::{FailedReplica, LogDirectory, LogDirs, Replica};
 use crate::checkpoint::PartitionMetadata;
 use crate::config::LogConfig;
@@ -93,11 +94,11 @@ impl LogDirs {
         directory: &Arc<LogDirectory>,
         except: &TopicPartition,
     ) -> Result<Vec<Folder>, StorageError> {
-        let offsets = Arc::new(directory.load_offsets(&*self.disk)?);
-        directory.note_compacted_to(&offsets.compacted_to);
         directory.begin(&*self.disk)?;
+        let names = directory.folders(&*self.disk)?;
+        let offsets = Arc::new(self.offsets_of(directory, &names, except)?);
         let mut folders = Vec::new();
-        for name in directory.folders(&*self.disk)? {
+        for name in names {
             let Some((partition, kind)) = parse_folder_name(&name) else { continue };
             let path = directory.path().join(&name);
             match kind {
@@ -111,6 +112,21 @@ impl LogDirs {
             }
         }
         Ok(folders)
+    }
+
+    /// The checkpoints, from which partitions without a folder are removed: a stop came between a deletion and that.
+    fn offsets_of(
+        &self,
+        directory: &LogDirectory,
+        names: &[String],
+        except: &TopicPartition,
+    ) -> Result<Offsets, StorageError> {
+        let parsed = names.iter().filter_map(|name| parse_folder_name(name));
+        let current = parsed.filter(|(_, kind)| *kind == FolderKind::Current).map(|(partition, _)| partition);
+        let current: BTreeSet<TopicPartition> = current.collect();
+        let mut checkpoints = directory.checkpoints();
+        checkpoints.forget(&*self.disk, |name| name != except && !current.contains(name))?;
+        checkpoints.load(&*self.disk)
     }
 
     fn remove_folder(&self, path: &std::path::Path) -> Result<(), StorageError> {
@@ -205,7 +221,8 @@ impl LogDirs {
         report.loaded -= 1;
         let mut recovery = RecoveryReport::default();
         let dir = copy.log.dir();
-        match self.retire(partition, copy, now_ms) {
+        let retired = self.retire(partition, copy, now_ms);
+        match retired.and_then(|()| self.forget(&[Arc::clone(&copy.directory)], |gone| gone == partition)) {
             Ok(()) => {
                 recovery.repairs.push(format!("{} is a second copy and is removed", dir.display()));
                 report.recovered.push((partition.clone(), recovery));

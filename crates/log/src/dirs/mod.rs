@@ -5,6 +5,7 @@
 //!
 //! The map of partitions is for finding a log, not for the hot path: the broker keeps the `Arc<Log>` of its partitions.
 
+mod checkpoints;
 mod describe;
 mod directory;
 mod load;
@@ -347,7 +348,7 @@ impl LogDirs {
     ) -> Result<(Arc<Log>, RecoveryReport), StorageError> {
         let dir = directory.path().join(partition.to_string());
         self.create_empty_folder(&dir)?;
-        let offsets = directory.load_offsets(&*self.disk)?;
+        let offsets = directory.checkpoints().load(&*self.disk)?;
         let opening = offsets.opening(partition, dir, config, directory.was_clean(), now_ms);
         let opening = LogOpening { is_contiguous: true, ..opening };
         let (log, report) = Log::open(Arc::clone(&self.disk), Arc::clone(&self.files), opening)?;

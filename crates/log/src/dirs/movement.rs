@@ -127,7 +127,10 @@ impl LogDirs {
         self.on(&future.directory, future.log.sync_names())?;
         self.replicas.write().insert(partition.clone(), future.clone());
         self.futures.write().remove(partition);
-        Ok(self.retire(partition, current, now_ms)?)
+        self.retire(partition, current, now_ms)?;
+        // Where the log starts is known to the old directory's checkpoints alone so far.
+        self.on(&future.directory, self.write_checkpoints(&future.directory))?;
+        Ok(self.forget(&[Arc::clone(&current.directory)], |name| name == partition)?)
     }
 
     fn pair(&self, partition: &TopicPartition) -> Result<(Replica, Replica), MoveError> {

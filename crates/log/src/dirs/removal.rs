@@ -2,14 +2,14 @@
 //!
 //! Either way the folder gets a name first under which the next start does not load it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use klamm_protocol::Uuid;
 use parking_lot::RwLock;
 
-use super::{FailedReplica, LogDirs, Replica};
+use super::{FailedReplica, LogDirectory, LogDirs, Replica};
 use crate::error::StorageError;
 use crate::names::{FolderKind, TopicPartition, folder_name};
 
@@ -17,17 +17,57 @@ impl LogDirs {
     /// Takes a partition out and renames its folder, so that it is not found on the next start even if it is not removed
     /// before. Whether there was one. The files go with [`remove_deleted`](Self::remove_deleted).
     pub fn delete(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
+        let directories = self.take_out(partition, now_ms)?;
+        self.forget(&directories, |name| name == partition)?;
+        Ok(!directories.is_empty())
+    }
+
+    /// The same for many, whose checkpoints are written once. Goes on with the others where one cannot be deleted; returns what the
+    /// disk refused.
+    pub fn delete_all(&self, partitions: &BTreeSet<TopicPartition>, now_ms: i64) -> Vec<StorageError> {
+        let mut directories = Vec::new();
+        let mut errors = Vec::new();
+        for partition in partitions {
+            match self.take_out(partition, now_ms) {
+                Ok(taken) => directories.extend(taken),
+                Err(error) => errors.push(error),
+            }
+        }
+        errors.extend(self.forget(&directories, |name| partitions.contains(name)).err());
+        errors
+    }
+
+    /// Returns the directories that had something of the partition.
+    fn take_out(
+        &self,
+        partition: &TopicPartition,
+        now_ms: i64,
+    ) -> Result<Vec<Arc<LogDirectory>>, StorageError> {
         let found = [&self.replicas, &self.futures].map(|replicas| replicas.write().remove(partition));
-        let mut any = false;
+        let mut directories = Vec::new();
         for replica in found.into_iter().flatten() {
             self.retire(partition, &replica, now_ms)?;
-            any = true;
+            directories.push(replica.directory);
         }
         if let Some(failed) = self.failed.write().remove(partition) {
             self.rename_failed(partition, &failed, FolderKind::Deleted, now_ms)?;
-            any = true;
+            directories.push(failed.directory);
         }
-        Ok(any)
+        Ok(directories)
+    }
+
+    /// Removes what the checkpoints of these directories say of partitions whose folders were renamed: they are not to be taken for
+    /// those of the next partition of that name.
+    pub(super) fn forget(
+        &self,
+        directories: &[Arc<LogDirectory>],
+        is_gone: impl Fn(&TopicPartition) -> bool,
+    ) -> Result<(), StorageError> {
+        let is_meant = |known: &&Arc<LogDirectory>| directories.iter().any(|one| Arc::ptr_eq(one, known));
+        for directory in self.online().filter(is_meant) {
+            self.on(directory, directory.checkpoints().forget(&*self.disk, &is_gone))?;
+        }
+        Ok(())
     }
 
     /// Takes a partition that the metadata does not know out, and renames its folder to Kafka's `-stray` name, under which it is
@@ -42,6 +82,7 @@ impl LogDirs {
         let failed = remove_if(&self.failed, partition, |failed| failed.topic_id == topic_id);
         if let Some(failed) = failed {
             self.rename_failed(partition, &failed, FolderKind::Stray, now_ms)?;
+            self.forget(&[failed.directory], |name| name == partition)?;
             return Ok(true);
         }
         let replica = remove_if(&self.replicas, partition, |replica| replica.topic_id == topic_id);
@@ -50,6 +91,7 @@ impl LogDirs {
         self.on(&replica.directory, replica.log.close(true))?;
         self.rename(partition, &replica, FolderKind::Stray, now_ms)?;
         self.on(&replica.directory, replica.log.sync_names())?;
+        self.forget(&[replica.directory], |name| name == partition)?;
         Ok(true)
     }
 

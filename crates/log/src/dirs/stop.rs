@@ -33,8 +33,7 @@ impl LogDirs {
     /// Writes the high watermarks.
     pub fn checkpoint_high_watermarks(&self) -> Result<(), StorageError> {
         for directory in self.online() {
-            let offsets = offsets(&self.replicas_in(directory), Log::high_watermark);
-            self.on(directory, directory.write_high_watermarks(&*self.disk, &offsets))?;
+            self.on(directory, self.write_high_watermarks(directory))?;
         }
         Ok(())
     }
@@ -73,27 +72,35 @@ impl LogDirs {
             self.disk.sync_volume(path).map_err(|e| StorageError::new(SYNC, path, e))?;
         }
         self.write_checkpoints(directory)?;
-        let high_watermarks = offsets(&self.replicas_in(directory), Log::high_watermark);
-        directory.write_high_watermarks(&*self.disk, &high_watermarks)?;
+        self.write_high_watermarks(directory)?;
         directory.end(&*self.disk, broker_epoch)
     }
 
-    fn write_checkpoints(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
+    pub(super) fn write_checkpoints(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
+        let checkpoints = directory.checkpoints();
         let logs = self.logs_in(directory);
         let recovery_points = logs.iter().map(|(name, log)| (name.clone(), log.recovery_point())).collect();
-        directory.write_recovery_points(&*self.disk, &recovery_points)?;
+        checkpoints.write_recovery_points(&*self.disk, &recovery_points)?;
         // A log that begins with its first segment needs no entry.
         let begins_later = |log: &Log| log.log_start_offset() != log.segment_base_offsets()[0];
         let log_starts = logs.iter().filter(|(_, log)| begins_later(log));
         let log_starts = log_starts.map(|(name, log)| (name.clone(), log.log_start_offset())).collect();
-        directory.write_log_starts(&*self.disk, &log_starts)?;
+        checkpoints.write_log_starts(&*self.disk, &log_starts)?;
+        drop(checkpoints);
         self.write_compacted_to(directory)
     }
 
+    fn write_high_watermarks(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
+        let checkpoints = directory.checkpoints();
+        let offsets = offsets(&self.replicas_in(directory), Log::high_watermark);
+        checkpoints.write_high_watermarks(&*self.disk, &offsets)
+    }
+
     fn write_compacted_to(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
+        let mut checkpoints = directory.checkpoints();
         let mut compacted = self.replicas_in(directory);
         compacted.retain(|(_, replica)| replica.log.compacted_to() > replica.log.log_start_offset());
-        directory.write_compacted_to(&*self.disk, offsets(&compacted, Log::compacted_to))
+        checkpoints.write_compacted_to(&*self.disk, offsets(&compacted, Log::compacted_to))
     }
 
     /// The current logs in a directory, with those that were opened separately.
