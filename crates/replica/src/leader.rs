@@ -61,6 +61,13 @@ pub struct IsrProposal {
     pub isr: Vec<(i32, i64)>,
 }
 
+impl IsrProposal {
+    /// The brokers alone.
+    pub fn members(&self) -> Vec<i32> {
+        self.isr.iter().map(|(id, _)| *id).collect()
+    }
+}
+
 /// What the controller made of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProposalAnswer {
@@ -111,8 +118,9 @@ pub struct Leader {
     epoch_start_offset: i64,
     followers: BTreeMap<i32, FollowerState>,
     isr: Vec<i32>,
-    /// What is proposed and not yet decided.
-    pending: Option<Vec<i32>>,
+    /// What is proposed and not yet decided, as it was sent. Sent again it says the same: the replicas that it adds were fit to join as
+    /// the incarnations that it names.
+    pending: Option<IsrProposal>,
 }
 
 impl Leader {
@@ -161,13 +169,8 @@ impl Leader {
 
     /// How many replicas are in the ISR or may be by the proposal on its way.
     pub fn maximal_isr_len(&self) -> usize {
-        let pending = self.pending.iter().flatten();
-        self.isr.len() + pending.filter(|id| !self.isr.contains(id)).count()
-    }
-
-    /// The proposal's ISR while one is on its way.
-    pub fn pending_isr(&self) -> Option<&[i32]> {
-        self.pending.as_deref()
+        let pending = self.pending.iter().flat_map(|pending| &pending.isr);
+        self.isr.len() + pending.filter(|(id, _)| !self.isr.contains(id)).count()
     }
 
     /// The followers by broker id.
@@ -263,14 +266,14 @@ impl Leader {
         LeaderStep { proposal, ..step }
     }
 
-    /// The controller answered a proposal that was made in `leader_epoch`.
+    /// The controller answered a proposal. Unless that is the one on its way, the metadata was faster, and the answer changes nothing.
     pub fn proposal_answered(
         &mut self,
-        leader_epoch: i32,
+        proposal: &IsrProposal,
         answer: ProposalAnswer,
         moment: Moment,
     ) -> LeaderStep {
-        if leader_epoch != self.leader_epoch {
+        if self.pending.as_ref() != Some(proposal) {
             return LeaderStep::default();
         }
         match answer {
@@ -286,14 +289,15 @@ impl Leader {
         self.advance(moment)
     }
 
-    /// The proposal on its way once more, where its answer was lost.
-    pub fn proposal(&self) -> Option<IsrProposal> {
-        self.pending.as_ref().map(|isr| self.proposal_of(isr))
+    /// The proposal on its way: to be sent once more, where its answer was lost.
+    pub fn proposal(&self) -> Option<&IsrProposal> {
+        self.pending.as_ref()
     }
 
     /// Panics where what must always hold does not; for tests and simulation.
     pub fn check_invariants(&self) {
-        for isr in [Some(&self.isr), self.pending.as_ref()].into_iter().flatten() {
+        let pending = self.pending.iter().map(IsrProposal::members);
+        for isr in pending.chain([self.isr.clone()]) {
             assert!(isr.contains(&self.broker_id), "the leader is in sync: {self:?}");
             let is_replica = |id: &i32| *id == self.broker_id || self.followers.contains_key(id);
             assert!(isr.iter().all(is_replica), "only replicas are in sync: {self:?}");
@@ -334,7 +338,8 @@ impl Leader {
     }
 
     fn is_in_maximal_isr(&self, id: i32) -> bool {
-        self.isr.contains(&id) || self.pending.as_ref().is_some_and(|isr| isr.contains(&id))
+        let is_pending = |pending: &IsrProposal| pending.isr.iter().any(|(member, _)| *member == id);
+        self.isr.contains(&id) || self.pending.as_ref().is_some_and(is_pending)
     }
 
     fn expansion(&mut self, id: i32, moment: Moment) -> Option<IsrProposal> {
@@ -352,18 +357,14 @@ impl Leader {
     }
 
     fn propose(&mut self, isr: Vec<i32>) -> IsrProposal {
-        let proposal = self.proposal_of(&isr);
-        self.pending = Some(isr);
-        proposal
-    }
-
-    fn proposal_of(&self, isr: &[i32]) -> IsrProposal {
-        let with_epoch = |id: &i32| (*id, self.fetched_as(*id).unwrap_or(ANY_BROKER_EPOCH));
-        IsrProposal {
+        let with_epoch = |id| (id, self.fetched_as(id).unwrap_or(ANY_BROKER_EPOCH));
+        let proposal = IsrProposal {
             leader_epoch: self.leader_epoch,
             partition_epoch: self.partition_epoch,
-            isr: isr.iter().map(with_epoch).collect(),
-        }
+            isr: isr.into_iter().map(with_epoch).collect(),
+        };
+        self.pending = Some(proposal.clone());
+        proposal
     }
 
     fn fetched_as(&self, id: i32) -> Option<i64> {

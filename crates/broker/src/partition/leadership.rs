@@ -166,12 +166,16 @@ impl Partition {
 
     /// The proposal that the controller has not decided yet.
     pub(crate) fn pending_proposal(&self) -> Option<IsrProposal> {
-        self.leader.lock().as_ref()?.proposal()
+        self.leader.lock().as_ref()?.proposal().cloned()
     }
 
-    /// The controller answered a proposal that was made in `leader_epoch`.
-    pub(crate) fn proposal_answered(&self, leader_epoch: i32, answer: ProposalAnswer) -> Option<IsrProposal> {
-        self.step(|leader, moment| leader.proposal_answered(leader_epoch, answer, moment))
+    /// The controller answered a proposal.
+    pub(crate) fn proposal_answered(
+        &self,
+        proposal: &IsrProposal,
+        answer: ProposalAnswer,
+    ) -> Option<IsrProposal> {
+        self.step(|leader, moment| leader.proposal_answered(proposal, answer, moment))
     }
 
     /// A follower fetched in `leader_epoch`, −1 where it did not say. Returns what is to be proposed to the controller.

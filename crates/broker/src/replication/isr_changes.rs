@@ -97,7 +97,7 @@ fn take_answers(broker: &Broker, proposals: &Proposals, response: &AlterPartitio
             let outcome = outcome(answer);
             tracing::debug!("{}-{}: {proposal:?} → {outcome:?}", partition.topic(), partition.index());
             let next = match outcome {
-                Some(outcome) => partition.proposal_answered(proposal.leader_epoch, outcome),
+                Some(outcome) => partition.proposal_answered(proposal, outcome),
                 None => partition.pending_proposal(),
             };
             if let Some(next) = next {

@@ -24,8 +24,11 @@ fn advance(high_watermark: i64) -> LeaderStep {
 }
 
 fn propose(partition_epoch: i32, isr: &[(i32, i64)]) -> LeaderStep {
-    let proposal = IsrProposal { leader_epoch: 5, partition_epoch, isr: isr.to_vec() };
-    LeaderStep { high_watermark: None, proposal: Some(proposal) }
+    LeaderStep { high_watermark: None, proposal: Some(proposed(partition_epoch, isr)) }
+}
+
+fn proposed(partition_epoch: i32, isr: &[(i32, i64)]) -> IsrProposal {
+    IsrProposal { leader_epoch: 5, partition_epoch, isr: isr.to_vec() }
 }
 
 fn altered(partition_epoch: i32, isr: &[i32]) -> ProposalAnswer {
@@ -58,7 +61,8 @@ fn an_isr_below_the_minimum_commits_nothing() {
     assert_eq!(leader.appended(moment(0, 10, 12)), advance(12));
     let joining = leader.fetched(fetch(2, 12), strict(moment(0, 10, 12)));
     assert_eq!(joining, Ok(propose(7, &[(1, 101), (2, 102)])), "what is proposed does not count yet");
-    let answered = leader.proposal_answered(5, altered(8, &[1, 2]), strict(moment(0, 10, 12)));
+    let pending = proposed(7, &[(1, 101), (2, 102)]);
+    let answered = leader.proposal_answered(&pending, altered(8, &[1, 2]), strict(moment(0, 10, 12)));
     assert_eq!(answered, advance(12));
     assert_eq!((leader.min_isr(9), leader.isr(), leader.partition_epoch()), (3, &[1, 2][..], 8));
 }
@@ -70,15 +74,43 @@ fn who_may_join_is_waited_for_from_the_proposal_on() {
     assert_eq!((leader.isr(), leader.maximal_isr_len()), (&[1][..], 2));
     assert_eq!(leader.appended(moment(2, 10, 15)), LeaderStep::default());
     assert_eq!(leader.fetched(fetch(3, 15), moment(3, 10, 15)), Ok(LeaderStep::default()), "one at a time");
-    assert_eq!(leader.proposal_answered(4, altered(8, &[1, 2]), moment(4, 10, 15)), LeaderStep::default());
-    assert_eq!(
-        leader.proposal_answered(5, ProposalAnswer::Outdated, moment(4, 10, 15)),
-        LeaderStep::default()
-    );
-    assert_eq!(leader.pending_isr(), Some(&[1, 2][..]), "the metadata will tell");
-    assert_eq!(leader.proposal(), propose(7, &[(1, 101), (2, 102)]).proposal);
-    let refused = leader.proposal_answered(5, ProposalAnswer::NotAttempted, moment(LAG_MS + 9, 10, 15));
-    assert_eq!((refused, leader.pending_isr()), (advance(15), None));
+    let pending = proposed(7, &[(1, 101), (2, 102)]);
+    let earlier = IsrProposal { leader_epoch: 4, ..pending.clone() };
+    let answered = leader.proposal_answered(&earlier, altered(8, &[1, 2]), moment(4, 10, 15));
+    assert_eq!(answered, LeaderStep::default());
+    let answered = leader.proposal_answered(&pending, ProposalAnswer::Outdated, moment(4, 10, 15));
+    assert_eq!(answered, LeaderStep::default());
+    assert_eq!(leader.proposal(), Some(&pending), "the metadata will tell");
+    let refused =
+        leader.proposal_answered(&pending, ProposalAnswer::NotAttempted, moment(LAG_MS + 9, 10, 15));
+    assert_eq!((refused, leader.proposal()), (advance(15), None));
+}
+
+/// The broker lost its tail since. Under the new epoch of its broker the controller would take it for one that has all.
+#[test]
+fn a_proposal_that_is_sent_again_names_the_incarnations_that_were_fit_to_join() {
+    let mut leader = leader(&[1]);
+    let _ = leader.fetched(fetch(2, 10), moment(1, 10, 10));
+    let reborn = |id| Some(if id == 2 { 200 } else { 101 });
+    let _ = leader.brokers_changed(reborn, moment(2, 10, 10));
+    let behind = FollowerFetch { broker_epoch: 200, ..fetch(2, 4) };
+    assert_eq!(leader.fetched(behind, moment(3, 10, 10)), Ok(LeaderStep::default()));
+    assert_eq!(leader.proposal(), Some(&proposed(7, &[(1, 101), (2, 102)])));
+}
+
+#[test]
+fn an_answer_to_an_earlier_proposal_leaves_the_one_on_its_way() {
+    let mut leader = leader(&[1]);
+    let first = leader.fetched(fetch(2, 10), moment(1, 10, 10)).unwrap().proposal.unwrap();
+    let carried_out = partition(1, (5, 8), &[1, 2, 3], &[1, 2]);
+    let _ = leader.update(&carried_out, all_live, moment(2, 10, 10));
+    let second = leader.fetched(fetch(3, 10), moment(3, 10, 10)).unwrap().proposal.unwrap();
+    for answer in [altered(8, &[1, 2]), ProposalAnswer::NotAttempted] {
+        assert_eq!(leader.proposal_answered(&first, answer, moment(4, 10, 10)), LeaderStep::default());
+        assert_eq!(leader.proposal(), Some(&second));
+    }
+    let late = moment(2 * LAG_MS, 10, 20);
+    assert_eq!(leader.fetched(fetch(2, 20), late), Ok(LeaderStep::default()), "3 may be in sync already");
 }
 
 #[test]
@@ -115,7 +147,8 @@ fn who_lags_leaves() {
     let step = leader.check_lag(moment(LAG_MS + 1, 10, 12));
     assert_eq!(step, propose(7, &[(1, 101), (2, 102)]), "3 had all at the start, and then no more");
     assert_eq!(leader.check_lag(moment(LAG_MS + 2, 10, 12)), LeaderStep::default(), "one at a time");
-    let answered = leader.proposal_answered(5, altered(8, &[1, 2]), moment(LAG_MS + 3, 10, 12));
+    let pending = proposed(7, &[(1, 101), (2, 102)]);
+    let answered = leader.proposal_answered(&pending, altered(8, &[1, 2]), moment(LAG_MS + 3, 10, 12));
     assert_eq!(answered, advance(12));
     assert_eq!(leader.check_lag(moment(9 * LAG_MS, 12, 12)), LeaderStep::default(), "2 has all there is");
 }
@@ -138,10 +171,10 @@ fn the_metadata_is_followed_forward_only() {
     let _ = leader.fetched(fetch(2, 10), moment(1, 10, 10));
     let same = partition(1, (5, 7), &[1, 2, 3], &[1]);
     let _ = leader.update(&same, all_live, moment(2, 10, 10));
-    assert!(leader.pending_isr().is_some(), "the proposal may still be carried out");
+    assert!(leader.proposal().is_some(), "the proposal may still be carried out");
     let moved = partition(1, (5, 9), &[1, 2, 4], &[1, 2]);
     let _ = leader.update(&moved, all_live, moment(3, 10, 10));
-    assert_eq!((leader.isr(), leader.pending_isr()), (&[1, 2][..], None));
+    assert_eq!((leader.isr(), leader.proposal()), (&[1, 2][..], None));
     assert!(leader.has_follower(4) && !leader.has_follower(3));
     let _ = leader.update(&same, all_live, moment(4, 10, 10));
     assert_eq!(leader.partition_epoch(), 9, "an older image");

@@ -39,7 +39,7 @@ enum Message {
     Records { number: u64, records: Vec<Record>, high_watermark: i64 },
     Diverging { number: u64, end: EpochEnd },
     Proposal(i64, IsrProposal),
-    Answer(i32, ProposalAnswer),
+    Answer(IsrProposal, ProposalAnswer),
 }
 
 struct Network {
@@ -192,7 +192,7 @@ impl Network {
                 (self.partition.leader_epoch, self.partition.partition_epoch);
             ProposalAnswer::Altered { leader_epoch, partition_epoch, isr }
         };
-        self.send(0, from, Message::Answer(proposal.leader_epoch, answer));
+        self.send(0, from, Message::Answer(proposal.clone(), answer));
     }
 
     fn carry_out(&mut self, id: i32, step: LeaderStep) {
@@ -282,10 +282,10 @@ impl Network {
                 broker.log.truncate(cut.offset as usize);
                 broker.high_watermark = broker.high_watermark.min(cut.offset);
             }
-            Message::Answer(epoch, answer) => {
+            Message::Answer(proposal, answer) => {
                 let at = broker.moment(now_ms);
                 let Some(leader) = &mut broker.leader else { return };
-                let step = leader.proposal_answered(epoch, answer, at);
+                let step = leader.proposal_answered(&proposal, answer, at);
                 self.carry_out(to, step);
             }
             _ => {}
@@ -324,7 +324,7 @@ impl Network {
         let at = broker.moment(now_ms);
         let leader = broker.leader.as_mut().unwrap();
         let mut step = leader.check_lag(at);
-        step.proposal = step.proposal.or_else(|| leader.proposal());
+        step.proposal = step.proposal.or_else(|| leader.proposal().cloned());
         self.carry_out(id, step);
     }
 
