@@ -12,7 +12,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
-use crate::source::{Pids, is_listening, node_of};
+use crate::source::{self, Pids, node_of};
 
 /// How a link is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,14 @@ impl Door {
     }
 }
 
+/// Whether a node listens; where the kernel does not say, it does.
+fn is_listening(port: u16) -> bool {
+    source::is_listening(port).unwrap_or_else(|error| {
+        eprintln!("klamm-chaos: who listens at port {port} is not to be known: {error}");
+        true
+    })
+}
+
 /// All wires of a cluster.
 #[derive(Clone)]
 pub(crate) struct Wires {
@@ -56,7 +64,7 @@ pub(crate) struct Wires {
 }
 
 const BUFFER_BYTES: usize = 64 * 1024;
-/// A connection may show in the kernel's table a moment after it was accepted.
+/// Between two looks whether a node listens again.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl Wires {
@@ -105,13 +113,13 @@ impl Wires {
     /// Accepts connections until the node no longer listens; the listener is gone then.
     async fn accept(&self, listener: TcpListener, door: &Arc<Door>) {
         door.is_open.send_replace(true);
-        while is_listening(door.to_port) {
+        loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => drop(tokio::spawn(self.clone().serve(stream, Arc::clone(door)))),
                     Err(error) => eprintln!("klamm-chaos: the proxy of node {} cannot accept: {error}", door.node),
                 },
-                () = door.knocked.notified() => {}
+                () = door.knocked.notified() => if !is_listening(door.to_port) { break },
             }
         }
         drop(listener);
@@ -119,7 +127,7 @@ impl Wires {
     }
 
     async fn serve(self, mut incoming: TcpStream, door: Arc<Door>) {
-        let Some(source) = self.source(&incoming, door.port).await else { return };
+        let Some(source) = self.source(&incoming, door.port) else { return };
         let node = door.node;
         let mut cuts = self.cuts.subscribe();
         if has_reset(&cuts.borrow_and_update(), source, node) {
@@ -139,16 +147,9 @@ impl Wires {
         door.closed_if_gone().await;
     }
 
-    async fn source(&self, stream: &TcpStream, port: u16) -> Option<u16> {
+    fn source(&self, stream: &TcpStream, port: u16) -> Option<u16> {
         let from = stream.peer_addr().ok()?.port();
-        for _ in 0..3 {
-            let pids = self.pids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some(source) = node_of(from, port, &pids) {
-                return Some(source);
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        None
+        node_of(from, port, &self.pids.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn healthy(stage: &Stage<'_>, cluster: &Cluster<'_>, leader: usize, b
     let controllers = format!("--bootstrap-controller {}", cluster.controllers());
     for asked in [&server, &controllers] {
         let features = look(stage, "FeatureCommand", &format!("{asked} describe"))?;
-        expect_all(&features, &["metadata.version", "kraft.version", "4.4"])?;
+        expect_all(&features, &["metadata.version", "kraft.version", "FinalizedVersionLevel"])?;
     }
     Ok(())
 }
