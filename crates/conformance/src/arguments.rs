@@ -39,6 +39,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) list: bool,
 
+    /// The scorecard of an earlier run as JSON, for the checks that are not made now
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rest_from: Option<PathBuf>,
+
     /// The scorecard as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -11,11 +11,12 @@
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, path};
 
 use clap::Parser;
+use serde_json::Value;
 
 mod arguments;
 mod check;
@@ -57,6 +58,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         checks.iter().try_for_each(|check| say(&format!("{}\n", check.full_name())))?;
         return Ok(true);
     }
+    let earlier = arguments.rest_from.as_deref().map(read_earlier).transpose()?;
     let peers = Peers::new();
     let transcripts = path::absolute(&arguments.transcripts)?;
     let run = Run { peers: &peers, is_full: arguments.full, transcripts: &transcripts };
@@ -64,8 +66,17 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     for subject in subjects(arguments)? {
         card.add(subject.name(), subject.run(&checks, &run, &say)?);
     }
+    if let Some(earlier) = earlier {
+        card = card.with_rest_from(&all, &earlier);
+    }
     report(arguments, &card)?;
     Ok(card.is_clean())
+}
+
+fn read_earlier(path: &Path) -> Result<Value, Box<dyn Error>> {
+    let said = |error: &dyn Error| format!("{}: {error}", path.display());
+    let text = fs::read_to_string(path).map_err(|error| said(&error))?;
+    Ok(serde_json::from_str(&text).map_err(|error| said(&error))?)
 }
 
 fn report(arguments: &Arguments, card: &Scorecard) -> Result<(), Box<dyn Error>> {

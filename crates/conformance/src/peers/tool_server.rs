@@ -15,7 +15,7 @@ use crate::program::{End, Output};
 
 const SOURCE: &str = include_str!("ToolServer.java");
 /// Longer than any tool takes on a busy machine.
-const TOOL_TIME_MAX: Duration = Duration::from_secs(120);
+const TOOL_TIME_MAX: Duration = Duration::from_secs(300);
 /// More than any tool prints.
 const TEXT_MAX: u32 = 1 << 30;
 

@@ -7,9 +7,9 @@ use super::{Outcome, Row, Score, Scorecard};
 const HEAD: &str = "\
 # Compatibility
 
-Foreign clients and tools, unmodified, against Klamm, and the same run against Apache Kafka beside it. Written by
+Foreign clients and tools, unmodified, against Klamm, and the same against Apache Kafka beside it. Written by
 `cargo run --release -p klamm-conformance -- --beside-kafka --full --write-compatibility docs/compatibility.md`; `--list` says what
-there is, and each check is a function in `crates/conformance/src/clients`.
+there is, `--only` with `--rest-from` makes some checks again, and each check is a function in `crates/conformance/src/clients`.
 ";
 
 /// Longer texts are for the transcript.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::check::Check;
 
 mod json;
@@ -67,6 +69,19 @@ impl Scorecard {
         for (row, score) in self.rows.iter_mut().zip(scores) {
             row.scores.push(score);
         }
+    }
+
+    /// The same with what an earlier run wrote as JSON of the checks that are not in this one.
+    pub(crate) fn with_rest_from(mut self, all: &[Check], earlier: &Value) -> Self {
+        let mut rows = Vec::new();
+        for check in all {
+            let made = self.rows.iter().position(|row| (row.client, row.name) == (check.client, check.name));
+            match made {
+                Some(at) => rows.push(self.rows.remove(at)),
+                None => rows.extend(json::earlier(check, &self.brokers, earlier)),
+            }
+        }
+        Self { rows, ..self }
     }
 
     /// Whether nothing failed against the first broker, the one under test.
@@ -143,6 +158,22 @@ Apache Kafka: 2 pass, 0 fail, 1 skip
         );
         assert!(page.contains("- **kcat list**, Klamm and Apache Kafka: 4 of 5.\n"), "{page}");
         assert!(page.contains("- **tools topics**, Klamm and Apache Kafka: skipped, no java.\n"), "{page}");
+    }
+
+    #[test]
+    fn what_is_not_made_now_comes_from_an_earlier_run() {
+        let earlier = json(&example());
+        let again = card(&[("kcat", "offsets", [Outcome::Pass, Outcome::Pass])]);
+        let check = |client, name| Check::new(client, name, Needs::Broker, |_| Ok(()));
+        let all =
+            [check("kcat", "list"), check("kcat", "offsets"), check("kcat", "new"), check("tools", "topics")];
+        let whole = again.with_rest_from(&all, &earlier);
+        let words = |row: &Row| row.scores.iter().map(|score| score.outcome.word()).collect::<Vec<_>>();
+        let rows: Vec<_> = whole.rows.iter().map(|row| (row.name, words(row))).collect();
+        let both = |word| vec![word, word];
+        assert_eq!(rows, [("list", both("pass")), ("offsets", both("pass")), ("topics", both("skip"))]);
+        let others = Scorecard { brokers: vec!["Klamm".to_owned()], rows: Vec::new() };
+        assert_eq!(others.with_rest_from(&all, &earlier).rows.len(), 0, "other brokers, other columns");
     }
 
     #[test]

@@ -1,9 +1,14 @@
 //! Settings: ConfigCommand.
 
+use std::time::{Duration, Instant};
+
 use super::{check, create};
 use crate::check::{Check, Verdict, expect, expect_all, expect_none};
 use crate::program::End;
 use crate::stage::Stage;
+
+/// For a broker to take up a setting of its own.
+const EFFECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 pub(super) const CHECKS: &[Check] = &[
     check("configs-topic", topic),
@@ -61,15 +66,20 @@ fn topic_all(stage: &Stage<'_>) -> Verdict {
 fn broker(stage: &Stage<'_>) -> Verdict {
     let entity = "--entity-type brokers --entity-name 1";
     config(stage, &format!("{entity} --alter --add-config log.cleaner.threads=2"))?;
-    let came = config(stage, &format!("{entity} --describe"))?;
-    expect_all(
-        &came,
-        &[
-            "Dynamic configs for broker 1 are:",
-            "log.cleaner.threads=2 ",
-            "DYNAMIC_BROKER_CONFIG:log.cleaner.threads=2, DEFAULT_CONFIG:log.cleaner.threads=1",
-        ],
-    )?;
+    let expected = [
+        "Dynamic configs for broker 1 are:",
+        "log.cleaner.threads=2 ",
+        "DYNAMIC_BROKER_CONFIG:log.cleaner.threads=2, DEFAULT_CONFIG:log.cleaner.threads=1",
+    ];
+    let deadline = Instant::now() + EFFECT_TIME_MAX;
+    loop {
+        // Kafka's broker may show what is written before it has taken it up.
+        match expect_all(&config(stage, &format!("{entity} --describe"))?, &expected) {
+            Ok(()) => break,
+            Err(fault) if Instant::now() > deadline => return Err(fault),
+            Err(_) => {}
+        }
+    }
     let all = config(stage, &format!("{entity} --describe --all"))?;
     expect_all(
         &all,
