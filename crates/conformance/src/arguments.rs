@@ -39,9 +39,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// The scorecard of an earlier run as JSON, for the checks that are not made now
-    #[arg(long, value_name = "FILE")]
-    pub(crate) rest_from: Option<PathBuf>,
+    /// Scorecards of earlier runs as JSON, for the checks that are not made now; the first that has a check counts
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(crate) rest_from: Vec<PathBuf>,
 
     /// The scorecard as JSON
     #[arg(long, value_name = "FILE")]

@@ -58,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         checks.iter().try_for_each(|check| say(&format!("{}\n", check.full_name())))?;
         return Ok(true);
     }
-    let earlier = arguments.rest_from.as_deref().map(read_earlier).transpose()?;
+    let earlier = arguments.rest_from.iter().map(|path| read_earlier(path)).collect::<Result<Vec<_>, _>>()?;
     let peers = Peers::new();
     let transcripts = path::absolute(&arguments.transcripts)?;
     let run = Run { peers: &peers, is_full: arguments.full, transcripts: &transcripts };
@@ -66,9 +66,7 @@ fn run(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     for subject in subjects(arguments)? {
         card.add(subject.name(), subject.run(&checks, &run, &say)?);
     }
-    if let Some(earlier) = earlier {
-        card = card.with_rest_from(&all, &earlier);
-    }
+    let card = card.with_rest_from(&all, &earlier);
     report(arguments, &card)?;
     Ok(card.is_clean())
 }

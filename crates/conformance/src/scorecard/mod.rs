@@ -71,14 +71,16 @@ impl Scorecard {
         }
     }
 
-    /// The same with what an earlier run wrote as JSON of the checks that are not in this one.
-    pub(crate) fn with_rest_from(mut self, all: &[Check], earlier: &Value) -> Self {
+    /// The same with what earlier runs wrote as JSON of the checks that are not in this one; the first that has a check counts.
+    pub(crate) fn with_rest_from(mut self, all: &[Check], earlier: &[Value]) -> Self {
         let mut rows = Vec::new();
         for check in all {
             let made = self.rows.iter().position(|row| (row.client, row.name) == (check.client, check.name));
             match made {
                 Some(at) => rows.push(self.rows.remove(at)),
-                None => rows.extend(json::earlier(check, &self.brokers, earlier)),
+                None => {
+                    rows.extend(earlier.iter().find_map(|card| json::earlier(check, &self.brokers, card)))
+                }
             }
         }
         Self { rows, ..self }
@@ -167,13 +169,17 @@ Apache Kafka: 2 pass, 0 fail, 1 skip
         let check = |client, name| Check::new(client, name, Needs::Broker, |_| Ok(()));
         let all =
             [check("kcat", "list"), check("kcat", "offsets"), check("kcat", "new"), check("tools", "topics")];
-        let whole = again.with_rest_from(&all, &earlier);
+        let whole = again.with_rest_from(&all, std::slice::from_ref(&earlier));
         let words = |row: &Row| row.scores.iter().map(|score| score.outcome.word()).collect::<Vec<_>>();
         let rows: Vec<_> = whole.rows.iter().map(|row| (row.name, words(row))).collect();
         let both = |word| vec![word, word];
         assert_eq!(rows, [("list", both("pass")), ("offsets", both("pass")), ("topics", both("skip"))]);
         let others = Scorecard { brokers: vec!["Klamm".to_owned()], rows: Vec::new() };
-        assert_eq!(others.with_rest_from(&all, &earlier).rows.len(), 0, "other brokers, other columns");
+        assert_eq!(
+            others.with_rest_from(&all, std::slice::from_ref(&earlier)).rows.len(),
+            0,
+            "other brokers, other columns"
+        );
     }
 
     #[test]
