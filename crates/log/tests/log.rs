@@ -2,12 +2,13 @@
 
 mod support;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klamm_log::disk::Disk;
-use klamm_log::disk::simulated::SimulatedDisk;
+use klamm_log::disk::simulated::{Fault, Operation, SimulatedDisk};
 use klamm_log::{
     AppendError, Appended, FlushDue, Flusher, LeaderAppend, Log, LogConfig, LogOpening, ProducerError,
     ReadError, verify,
@@ -414,6 +415,24 @@ fn followers_take_what_continues_their_log() {
     assert_eq!(read_all(&follower, 0), bytes);
     assert_eq!(follower.epochs(), leader.epochs());
     assert!(matches!(follower.append_as_follower(&[], 2, 0), Err(AppendError::Empty)));
+}
+
+/// A fetch may bring batches of several epochs. The first may be one that the log has already.
+#[test]
+fn what_cannot_be_written_leaves_no_epoch() {
+    let (_, leader) = new_log(LogConfig::default());
+    for epoch in [1, 1, 2] {
+        leader.append_as_leader(&[batch(0, &["a"])], LeaderAppend { leader_epoch: epoch, ..LEADER }).unwrap();
+    }
+    let bytes = read_all(&leader, 0);
+    let second = bytes.len() / 3;
+    let (disk, follower) = new_log(LogConfig::default());
+    follower.append_as_follower(&bytes[..second], 2, 0).unwrap();
+    disk.inject(Fault::once(Operation::Write, ".log", io::ErrorKind::StorageFull));
+    follower.append_as_follower(&bytes[second..], 2, 0).unwrap_err();
+    assert_eq!(follower.epochs(), leader.epochs()[..1]);
+    follower.append_as_follower(&bytes[second..], 2, 0).unwrap();
+    assert_eq!(follower.epochs(), leader.epochs());
 }
 
 #[test]

@@ -204,14 +204,13 @@ impl Log {
     ) -> Result<Appended, AppendError> {
         let staged = batches.stage(state, rules)?;
         let (first, last) = batches.first_and_last();
-        for header in &batches.headers {
-            self.note_epoch(header);
-        }
         let rolled = self.roll_if_due(state, batches, now_ms)?;
         let segment = self.active();
         state.is_changed = true;
         batches.write(&segment, &mut state.appender, &self.config.load())?;
         let next_offset = last.next_offset();
+        // Not before: what could not be written leaves no epoch, and before the end that a reader asks about.
+        batches.headers.iter().for_each(|header| self.note_epoch(header));
         self.commit(state, &segment, staged, next_offset)?;
         self.end_offset.store(next_offset, Ordering::Release);
         self.flush.note_append(now_ms);
