@@ -383,6 +383,28 @@ fn a_broken_disk_takes_its_directory_offline_and_no_other() {
     assert_eq!(error, "no usable log directory is left: cannot create /c: permission denied");
 }
 
+#[test]
+fn a_cut_that_cannot_be_written_down_ends_all_changes() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    (0..4).for_each(|_| append(&replica, "a"));
+    replica.log.flush(4).unwrap();
+    dirs.checkpoint_offsets().unwrap();
+    assert!(replica.log.truncate_to(3, 0).unwrap());
+    dirs.checkpoint_cut(&replica.log).unwrap();
+    assert!(!replica.log.is_failed());
+
+    let other = create(&dirs, 1);
+    append(&other, "b");
+    disk.inject(Fault::once(Operation::Sync, ".log", io::ErrorKind::Other));
+    dirs.note_error(&other.log.flush(1).unwrap_err()).unwrap();
+    assert!(replica.log.truncate_to(2, 0).unwrap());
+    assert!(dirs.checkpoint_cut(&replica.log).is_err(), "the directory is offline");
+    assert!(replica.log.is_failed());
+}
+
 /// Without room at the sync, what was written before may be gone: unlike at a write, that is no state that passes.
 #[test]
 fn a_sync_without_room_takes_the_directory_offline() {

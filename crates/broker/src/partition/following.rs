@@ -95,7 +95,7 @@ impl Partition {
             self.hints.clear();
             appended = log
                 .truncate_fully_and_start_at(found, found, now_ms)
-                .and_then(|()| self.log_dirs.checkpoint_offsets())
+                .and_then(|()| self.log_dirs.checkpoint_cut(log))
                 .map_err(Into::into)
                 .and_then(|()| append());
         }
@@ -132,7 +132,7 @@ impl Partition {
                 let now_ms = self.environment.clock.now_ms();
                 self.hints.clear();
                 log.truncate_fully_and_start_at(offset, offset, now_ms)?;
-                Ok(self.log_dirs.checkpoint_offsets()?)
+                Ok(self.log_dirs.checkpoint_cut(&log)?)
             }
         }
     }
@@ -158,7 +158,7 @@ impl Partition {
         self.hints.clear();
         log.truncate_to(offset, self.environment.clock.now_ms())?;
         // What comes next is not on the device, whatever the checkpoint has said so far: a recovery must look at it.
-        Ok(self.log_dirs.checkpoint_offsets()?)
+        Ok(self.log_dirs.checkpoint_cut(&log)?)
     }
 
     /// Called with the machine locked: nobody takes the lead meanwhile.

@@ -22,6 +22,24 @@ impl LogDirs {
         Ok(())
     }
 
+    /// Writes down from where on a log is to be recovered, after it was cut: what is appended behind the cut was never looked at, whatever
+    /// the checkpoint says so far. Where that cannot be written, the log takes no more changes.
+    ///
+    /// # Errors
+    /// Why it could not be written: the directory may have been offline before.
+    pub fn checkpoint_cut(&self, log: &Log) -> Result<(), StorageError> {
+        let dir = log.dir();
+        let Some(directory) = self.directories.iter().find(|directory| dir.starts_with(directory.path()))
+        else {
+            return Ok(());
+        };
+        let written = match directory.error() {
+            Some(error) => Err(error),
+            None => self.on(directory, self.write_checkpoints(directory)),
+        };
+        written.inspect_err(|_| log.fail())
+    }
+
     /// Writes up to where logs are compacted, so that the next round after a start goes on there.
     pub fn checkpoint_compaction(&self) -> Result<(), StorageError> {
         for directory in self.online() {

@@ -292,6 +292,11 @@ impl Log {
         Ok(found)
     }
 
+    /// Puts an end to all changes: its disk cannot be used any more.
+    pub(crate) fn fail(&self) {
+        self.is_failed.store(true, Ordering::Release);
+    }
+
     /// Whether a failed write or sync put an end to all changes.
     pub fn is_failed(&self) -> bool {
         self.is_failed.load(Ordering::Acquire)
@@ -330,7 +335,7 @@ impl Log {
     /// An error after which it is not known what is on the device.
     fn failed(&self, error: StorageError) -> StorageError {
         if !error.is_full() {
-            self.is_failed.store(true, Ordering::Release);
+            self.fail();
         }
         error
     }
