@@ -20,6 +20,7 @@ mod limits;
 mod listener;
 mod metadata_start;
 mod metrics;
+mod observer;
 mod partition;
 mod peers;
 mod producer_ids;
@@ -38,6 +39,7 @@ pub use format::{
     NoInitialController, format,
 };
 pub use listener::ListenError;
+pub use observer::{Observer, ReplicaStatus};
 pub use registration::RegistrationRefused;
 pub use server::{Server, StartError, start};
 pub use storage::DirectoryError;

@@ -35,6 +35,7 @@ use crate::listener::{self, ConnectionCount, ListenerRole};
 
 use crate::metadata_start;
 use crate::metrics::{self, Metrics};
+use crate::observer::Observer;
 use crate::peers::Peers;
 use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replica_move;
@@ -373,6 +374,11 @@ impl Server {
         self.metrics_address
     }
 
+    /// A look into the node, for as long as it runs.
+    pub fn observer(&self) -> Observer {
+        Observer::new(&self.broker)
+    }
+
     /// Waits until the broker can no longer go on, and says why.
     pub async fn failed(&mut self) -> String {
         loop {
@@ -389,7 +395,7 @@ impl Server {
     }
 
     /// Why the broker cannot go on with the directories that are left, if that is so.
-    fn lost_directory(&self) -> Option<String> {
+    pub fn lost_directory(&self) -> Option<String> {
         if let Some(error) = self.metadata_dir.error() {
             return Some(format!("the directory of the metadata log is offline: {error}"));
         }
