@@ -21,6 +21,10 @@ use crate::trace::Trace;
 /// A disk that nothing is wrong with has this much room.
 pub(crate) const CAPACITY_BYTES: u64 = 1 << 30;
 
+/// How often it is looked whether a node can go on, and how long one that cannot stays down.
+const FAILURE_CHECK: Duration = Duration::from_secs(1);
+const FAILED_DOWN_MS: u64 = 500;
+
 /// The cluster.
 pub(crate) struct Cluster {
     nodes: Vec<Node>,
@@ -31,6 +35,8 @@ pub(crate) struct Cluster {
     /// Whether a power loss must lose nothing.
     is_durable: bool,
     changes: JoinSet<(usize, u64, Change)>,
+    /// When it is looked next whether nodes can go on.
+    look_at: Instant,
     /// Nothing goes wrong any more: a start that fails is held against the node.
     is_fair: bool,
 }
@@ -71,7 +77,8 @@ impl Cluster {
         is_durable: bool,
     ) -> Self {
         let nodes = machines.into_iter().map(Node::new).collect();
-        Self { nodes, net, checks, trace, dice, is_durable, changes: JoinSet::new(), is_fair: true }
+        let (changes, look_at) = (JoinSet::new(), Instant::now());
+        Self { nodes, net, checks, trace, dice, is_durable, changes, look_at, is_fair: true }
     }
 
     /// From now on things go wrong, or no longer do.
@@ -129,7 +136,8 @@ impl Cluster {
     /// # Errors
     /// What must not happen to a node.
     pub(crate) async fn turn(&mut self) -> Result<(), String> {
-        let due = self.nodes.iter().filter_map(Node::due).min();
+        let due =
+            self.nodes.iter().filter_map(Node::due).min().map_or(self.look_at, |due| due.min(self.look_at));
         tokio::select! {
             biased;
             Some(Ok((node, life, change))) = self.changes.join_next(), if !self.changes.is_empty() => {
@@ -137,8 +145,7 @@ impl Cluster {
                     self.changed(node, change).await?;
                 }
             }
-            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.act(),
-            else => std::future::pending().await,
+            () = tokio::time::sleep_until(due) => self.act(),
         }
         Ok(())
     }
@@ -156,6 +163,19 @@ impl Cluster {
                 }
                 self.start(node);
             }
+        }
+        if self.look_at <= now {
+            self.look_at = now + FAILURE_CHECK;
+            (0..self.nodes.len()).for_each(|node| self.end_if_failed(node));
+        }
+    }
+
+    /// A node that has lost its disks ends itself, and whoever looks after it has the disk repaired and starts it again.
+    fn end_if_failed(&mut self, index: usize) {
+        let State::Up(server) = &self.nodes[index].state else { return };
+        if let Some(reason) = server.lost_directory() {
+            self.trace.note(format_args!("node {index} cannot go on: {reason}"));
+            self.stop(index, Some(FAILED_DOWN_MS));
         }
     }
 
@@ -190,6 +210,7 @@ impl Cluster {
         match (change, &self.nodes[index].state) {
             (Change::Started(Ok(server)), State::Starting) => {
                 self.trace.note(format_args!("node {index} runs"));
+                self.checks.process_runs(index, server.observer());
                 self.nodes[index].state = State::Up(server);
                 self.nodes[index].is_healed = false;
                 Ok(())
@@ -262,7 +283,7 @@ impl Cluster {
         if crash == Crash::Power && !self.is_durable && self.nodes.len() == 1 {
             self.checks.forgive_losses();
         }
-        self.checks.process_ended();
+        self.checks.process_ended(index);
     }
 
     /// A machine will go down after so many operations of its disk.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -19,14 +19,11 @@ use crate::network::{Host, Net, Party};
 use crate::plants::Plants;
 use crate::process::{OneThread, Process};
 use crate::random::Dice;
-use crate::shape::name;
+use crate::shape::{LOG_DIRS, name};
 use crate::trace::Trace;
 
 /// How long a start, or a stop, may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Where a node keeps its data.
-pub(crate) const DATA: &str = "/data";
 
 /// The machine.
 pub(crate) struct Machine {
@@ -50,7 +47,7 @@ pub(crate) struct Machine {
     pub(crate) schedule: Dice,
     /// The node's settings, `name=value`.
     pub(crate) settings: Vec<String>,
-    /// Where it listens, if the settings do not say.
+    /// Where it listens, if the settings do not say; nor where its data is, then.
     pub(crate) listen: Option<String>,
     /// The running process, or the last one.
     pub(crate) process: Arc<Process>,
@@ -72,10 +69,10 @@ impl Machine {
     ///
     /// # Errors
     /// Why that is not possible.
-    pub(crate) fn format(&self) -> Result<(), String> {
+    pub(crate) fn format(&self, controllers: InitialControllers) -> Result<(), String> {
         let options = FormatOptions {
             cluster_id: "simulated-cluster-0001".to_owned(),
-            controllers: InitialControllers::Configured,
+            controllers,
             release_version: None,
             features: BTreeMap::new(),
             ignore_formatted: false,
@@ -94,7 +91,7 @@ impl Machine {
         let options = Options {
             file: None,
             set: self.settings.clone(),
-            data: Some(PathBuf::from(DATA)),
+            data: self.listen.is_some().then(|| PathBuf::from(LOG_DIRS[0])),
             listen: self.listen.clone(),
         };
         load(&options).map_err(|error| error.to_string())
@@ -124,13 +121,23 @@ impl Machine {
         ProcessDisk { disk: self.disk.clone(), process, trace: self.trace.clone(), plants, node: self.node }
     }
 
+    /// Where a partition's replica is on this machine, if it has one.
+    pub(crate) fn replica_dir(&self, folder: &str) -> Option<PathBuf> {
+        let dirs = LOG_DIRS.iter().map(|dir| Path::new(dir).join(folder));
+        dirs.into_iter().find(|dir| self.disk.metadata(dir).is_ok())
+    }
+
     /// Looks at every partition's folder as the log's own verifier does. The node must be stopped.
     pub(crate) fn verify(&self) {
-        let folders = self.disk.list(DATA.as_ref()).unwrap_or_default();
+        LOG_DIRS.iter().for_each(|dir| self.verify_in(Path::new(dir)));
+    }
+
+    fn verify_in(&self, dir: &Path) {
+        let folders = self.disk.list(dir).unwrap_or_default();
         let is_partition = |name: &str| klamm_log::parse_folder_name(name).is_some();
         for folder in folders.iter().filter(|entry| entry.is_dir && is_partition(&entry.name)) {
             let place = format!("folder {} of node {}", folder.name, self.node);
-            match klamm_log::verify(&self.disk, &PathBuf::from(DATA).join(&folder.name)) {
+            match klamm_log::verify(&self.disk, &dir.join(&folder.name)) {
                 Ok(findings) => {
                     findings.iter().for_each(|it| self.trace.violation(format_args!("{place}: {it}")))
                 }

@@ -1,26 +1,24 @@
 //! One run: a cluster, clients, and a schedule of misfortunes, all from one seed.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use klamm_log::disk::Disk;
-use klamm_log::disk::simulated::{Crash, Fault, Options, SimulatedDisk};
-use tokio::task::{JoinHandle, LocalSet};
+use klamm_log::disk::simulated::{Crash, Fault, Operation, Options, SimulatedDisk};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::Instant;
 
 use crate::check::{Checks, Counts, differences};
 use crate::clock::WallClock;
 use crate::cluster::{CAPACITY_BYTES, Cluster};
-use crate::machine::{DATA, Machine};
+use crate::machine::Machine;
 use crate::network::{Cut, Net, Tap};
 use crate::panics;
 use crate::plants::{Plant, Plants};
 use crate::process::DISK_DELAY_MS_MAX;
 use crate::random::Dice;
 use crate::schedule::{Misfortune, Schedule, Without};
-use crate::shape::{Shape, broker_address};
+use crate::shape::{LOG_DIRS, Layout, Shape, broker_address};
 use crate::trace::{Recorded, Trace};
 use crate::workload::{self, Workload};
 
@@ -51,6 +49,9 @@ pub struct Outcome {
     /// What went wrong, each with its number and time.
     pub schedule: Vec<(usize, String)>,
 }
+
+/// How often the nodes are looked into.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long clients may take to end once nothing goes wrong any more.
 const END_OF_CLIENTS: Duration = Duration::from_secs(90);
@@ -89,8 +90,10 @@ impl Run {
         let net = Net::new(Dice::new(seed, "network"), trace.clone(), tap);
         let is_durable = dice.percent(60);
         let schedule = Schedule::draw(&dice, shape.nodes(), is_durable);
-        let workload = Workload::new(seed, shape, net.clone(), checks.clone(), trace.clone());
-        let machine = |node| machine(seed, shape, node, is_durable, &net, &trace, &plants);
+        let has_dynamic_voters = shape != Shape::One && Dice::new(seed, "quorum").percent(50);
+        let layout = Layout { shape, has_dynamic_voters };
+        let workload = Workload::new(seed, layout, net.clone(), checks.clone(), trace.clone());
+        let machine = |node| machine(seed, layout, node, is_durable, &net, &trace, &plants);
         let machines = (0..shape.nodes()).map(machine).collect();
         let cluster = Cluster::new(machines, net.clone(), checks.clone(), trace.clone(), dice, is_durable);
         Self { cluster, net, workload, checks, trace, schedule, without, is_durable }
@@ -119,7 +122,8 @@ impl Run {
 
     async fn play(&mut self) -> Result<(), String> {
         if self.workload.shape != Shape::One {
-            self.cluster.machines().try_for_each(Machine::format)?;
+            self.format()?;
+            spawn_local(look(self.checks.clone()));
         }
         self.cluster.start_all().await?;
         workload::create_topics(&self.workload).await?;
@@ -130,6 +134,13 @@ impl Run {
         self.workload.stop();
         self.end_of(clients).await?;
         self.audit().await
+    }
+
+    fn format(&self) -> Result<(), String> {
+        let Workload { shape, has_dynamic_voters, .. } = self.workload;
+        let layout = Layout { shape, has_dynamic_voters };
+        let mut machines = self.cluster.machines();
+        machines.try_for_each(|machine| machine.format(layout.initial_controllers(machine.node)))
     }
 
     async fn misfortunes(&mut self) -> Result<(), String> {
@@ -178,6 +189,14 @@ impl Run {
             Misfortune::IoError { node, operation, path } => {
                 let fault = Fault::once(operation, path, std::io::ErrorKind::Other);
                 self.cluster.machine(node).disk.inject(fault);
+            }
+            Misfortune::DiskFails { node } => {
+                self.trace.note(format_args!("{} of node {node} is broken", LOG_DIRS[1]));
+                let path = format!("{}/", LOG_DIRS[1]);
+                for operation in [Operation::Write, Operation::Sync, Operation::Truncate, Operation::Name] {
+                    let fault = Fault::always(operation, &path, std::io::ErrorKind::Other);
+                    self.cluster.machine(node).disk.inject(fault);
+                }
             }
             Misfortune::SlowDisk { node, delay_ms_max } => {
                 self.cluster.machine(node).disk_delay_ms_max.store(delay_ms_max, Ordering::Relaxed);
@@ -252,18 +271,28 @@ impl Run {
     }
 
     fn compare(&self, folder: &str, are_in_sync: bool) -> Result<(), String> {
-        let dir = Path::new(DATA).join(folder);
-        let all = self.cluster.machines().map(|machine| (machine.node, &machine.disk, dir.clone()));
-        let held: Vec<_> = all.filter(|(_, disk, dir)| disk.metadata(dir).is_ok()).collect();
+        let held = self.cluster.machines().filter_map(|machine| {
+            let dir = machine.replica_dir(folder)?;
+            Some((machine.node, &machine.disk, dir))
+        });
+        let held: Vec<_> = held.collect();
         let found = differences(&held, are_in_sync)?;
         found.iter().for_each(|difference| self.trace.violation(difference));
         Ok(())
     }
 }
 
+/// Looks into the nodes until the run is over.
+async fn look(checks: Checks) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        checks.look();
+    }
+}
+
 fn machine(
     seed: u64,
-    shape: Shape,
+    layout: Layout,
     node: usize,
     is_durable: bool,
     net: &Net,
@@ -271,7 +300,7 @@ fn machine(
     plants: &Plants,
 ) -> Machine {
     let dice = Dice::new(seed, &format!("machine {node}"));
-    let mut settings = shape.settings(node, is_durable && !plants.ignores_flushing());
+    let mut settings = layout.settings(node, is_durable && !plants.ignores_flushing());
     settings.extend(plants.settings());
     let options = Options { seed: dice.next(), capacity_bytes: CAPACITY_BYTES, ..Options::default() };
     Machine {
@@ -284,7 +313,7 @@ fn machine(
         plants: plants.clone(),
         schedule: Dice::new(seed, &format!("schedule {node}")),
         settings,
-        listen: (shape == Shape::One).then(|| broker_address(node)),
+        listen: (layout.shape == Shape::One).then(|| broker_address(node)),
         process: Arc::default(),
         dice,
     }

@@ -22,6 +22,8 @@ pub(crate) enum Misfortune {
     Full { node: usize, bytes_left: u64 },
     /// An operation fails once.
     IoError { node: usize, operation: Operation, path: &'static str },
+    /// The second log directory's disk takes no more changes, until somebody puts it right.
+    DiskFails { node: usize },
     /// A disk takes its time.
     SlowDisk { node: usize, delay_ms_max: u64 },
     /// A wall clock is set.
@@ -73,9 +75,16 @@ impl Schedule {
         loop {
             at_ms += dice.within(50..2500);
             if at_ms >= end_ms {
+                // What flaps comes between others.
+                steps.sort_by_key(|step: &Step| step.at_ms);
                 return Self { steps, end_ms };
             }
-            steps.push(Step { at_ms, what: draw.misfortune() });
+            match draw.misfortune() {
+                Misfortune::Blocked(pairs) if dice.percent(25) => {
+                    steps.extend(draw.flapping(at_ms, pairs).filter(|step| step.at_ms < end_ms));
+                }
+                what => steps.push(Step { at_ms, what }),
+            }
         }
     }
 }
@@ -89,7 +98,7 @@ struct Draw<'d> {
 
 impl Draw<'_> {
     fn misfortune(&mut self) -> Misfortune {
-        let kinds = if self.nodes > 1 { 18 } else { 14 };
+        let kinds = if self.nodes > 1 { 19 } else { 14 };
         let dice = self.dice;
         let node = dice.below(self.nodes as u64) as usize;
         match dice.below(kinds) {
@@ -112,8 +121,19 @@ impl Draw<'_> {
             11 => Misfortune::SlowDisk { node, delay_ms_max: dice.within(5..300) },
             12 => Misfortune::Pause { node, for_ms: dice.within(100..3000) },
             13 => Misfortune::Heal,
+            14 => Misfortune::DiskFails { node },
             _ => Misfortune::Blocked(self.blocked()),
         }
+    }
+
+    /// The same way closes and opens again and again.
+    fn flapping(&self, from_ms: u64, pairs: Vec<(Party, Party)>) -> impl Iterator<Item = Step> + use<> {
+        let (closed_ms, open_ms) = (self.dice.within(20..600), self.dice.within(20..600));
+        (0..self.dice.within(2..8)).flat_map(move |turn| {
+            let at_ms = from_ms + turn * (closed_ms + open_ms);
+            let closed = Step { at_ms, what: Misfortune::Blocked(pairs.clone()) };
+            [closed, Step { at_ms: at_ms + closed_ms, what: Misfortune::Blocked(Vec::new()) }]
+        })
     }
 
     fn down_ms(&self) -> u64 {
@@ -200,6 +220,7 @@ impl fmt::Display for Misfortune {
             Self::IoError { node, operation, path } => {
                 write!(f, "{operation:?} of {path} on node {node} fails once")
             }
+            Self::DiskFails { node } => write!(f, "the second disk of node {node} fails"),
             Self::SlowDisk { node, delay_ms_max } => {
                 write!(f, "the disk of node {node} takes up to {delay_ms_max} ms")
             }
@@ -207,6 +228,7 @@ impl fmt::Display for Misfortune {
             Self::Pause { node, for_ms } => write!(f, "node {node} stands still for {for_ms} ms"),
             Self::Connections { how, one_of } => write!(f, "one connection in {one_of} is cut: {how:?}"),
             Self::Weather(weather) => write!(f, "the network changes: {weather:?}"),
+            Self::Blocked(pairs) if pairs.is_empty() => write!(f, "everything gets through"),
             Self::Blocked(pairs) => write!(f, "nothing gets through: {pairs:?}"),
             Self::Heal => write!(f, "disks and network are well"),
         }

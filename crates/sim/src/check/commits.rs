@@ -8,12 +8,16 @@
 //! A power loss takes what was not flushed, where flushing was not asked for: a beginning of the commits is left. So each of those
 //! before it may be the last one, and so may none, until one that is sent later is acknowledged.
 
+use std::collections::BTreeSet;
+
 /// All commits.
 #[derive(Default)]
 pub(super) struct Commits {
     writes: Vec<Write>,
     /// When there may have been none the last time: in the beginning, or after a loss that may have taken them all.
     none_at: u64,
+    /// Offsets that a coordinator told which is none any more.
+    told_late: BTreeSet<i64>,
 }
 
 struct Write {
@@ -54,6 +58,21 @@ impl Commits {
             -1 => !self.is_over(self.none_at, asked_at),
             _ => self.possible(asked_at).any(|write| write.offset == offset),
         }
+    }
+
+    /// Whether this may have been the committed offset at any time.
+    pub(super) fn was(&self, offset: i64) -> bool {
+        offset == -1 || self.writes.iter().any(|write| write.offset == offset)
+    }
+
+    /// Somebody was told this by a coordinator that did not know better, and begins there.
+    pub(super) fn told_late(&mut self, offset: i64) {
+        self.told_late.insert(offset);
+    }
+
+    /// Whether somebody was. Who was told that nothing is committed begins anywhere.
+    pub(super) fn was_told_late(&self, offset: i64) -> bool {
+        self.told_late.contains(&offset) || self.told_late.contains(&-1)
     }
 
     /// The lowest offset that may be the committed one now; none if there may be none.

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use klamm_client::TopicPartition;
 use klamm_protocol::messages::{
     JoinGroupRequest, JoinGroupResponse, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
-    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+    OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use klamm_protocol::{ApiKey, Decode, ErrorCode, Reader, Uuid};
 
 use super::commits::Commits;
+use super::nodes::Nodes;
 use crate::network::Call;
+use crate::shape::node_named;
 use crate::trace::Trace;
 
 /// Who owns a partition of a topic.
@@ -20,8 +22,13 @@ type Owners = BTreeMap<(String, i32), String>;
 #[derive(Default)]
 pub(super) struct Groups {
     moment: u64,
-    /// By group: the newest generation that a member was told of, and when.
+    /// By group: the newest generation in which a member got its assignment, and when.
+    ///
+    /// That one is committed, and whoever coordinates next knows it. A generation that was given out by JoinGroup alone is not: a
+    /// coordinator that lost its lead without knowing gives them out as well, and those of the true one are still good.
     generations: BTreeMap<String, Generation>,
+    /// By the moment of asking: the epochs of the coordinators of the groups whose offsets are asked for, as the one who was asked knows them.
+    asked: BTreeMap<u64, BTreeMap<String, i32>>,
     /// By group: who owns a partition in the newest generation with assignments.
     owners: BTreeMap<String, (i32, Owners)>,
     /// By group, topic and partition: the commits.
@@ -52,24 +59,32 @@ impl Groups {
     pub(super) fn lose_commits(&mut self) {
         let now = self.tick();
         self.committed.values_mut().for_each(|commits| commits.lost(now));
-    }
-
-    /// A restarted coordinator counts on from the last generation that was stored, and not all are: one in which no assignment was
-    /// stored has a namesake. Commits of either count, in whatever order they come; what is read must still be the last of them.
-    pub(super) fn forget_generations(&mut self) {
         self.generations.clear();
         self.owners.clear();
     }
 
     /// A request leaves.
-    pub(super) fn sent(&mut self, call: &Call) {
-        if call.key != ApiKey::OffsetCommit {
-            return;
+    pub(super) fn sent(&mut self, call: &Call, nodes: &Nodes) {
+        match call.key {
+            ApiKey::OffsetCommit => self.commit_sent(call),
+            ApiKey::OffsetFetch => self.offsets_asked(call, nodes),
+            _ => {}
         }
+    }
+
+    fn commit_sent(&mut self, call: &Call) {
         let Some(request) = read::<OffsetCommitRequest<'_>>(&call.request, call) else { return };
         for (key, offset) in self.commits_in(&request) {
             self.committed.entry(key).or_default().sent(offset, call.sent_at);
         }
+    }
+
+    fn offsets_asked(&mut self, call: &Call, nodes: &Nodes) {
+        let Some(request) = read::<OffsetFetchRequest<'_>>(&call.request, call) else { return };
+        let Some(node) = node_named(&call.server) else { return };
+        let groups = request.groups.iter().map(|group| group.group_id.to_string());
+        let epochs = groups.map(|group| (group.clone(), nodes.coordinator_epoch(node, &group)));
+        self.asked.insert(call.sent_at, epochs.collect());
     }
 
     fn commits_in(&self, request: &OffsetCommitRequest<'_>) -> Vec<((String, String, i32), i64)> {
@@ -85,13 +100,19 @@ impl Groups {
         commits
     }
 
-    pub(super) fn answered(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
+    pub(super) fn answered(
+        &mut self,
+        call: &Call,
+        response: &[u8],
+        nodes: &Nodes,
+        trace: &Trace,
+    ) -> Result<(), String> {
         self.tick();
         match call.key {
-            ApiKey::JoinGroup => self.joined(call, response, trace),
+            ApiKey::JoinGroup => joined(call, response, trace),
             ApiKey::SyncGroup => self.synced(call, response, trace),
             ApiKey::OffsetCommit => self.offsets_committed(call, response, trace),
-            ApiKey::OffsetFetch => self.offsets_fetched(call, response, trace),
+            ApiKey::OffsetFetch => self.offsets_fetched(call, response, nodes, trace),
             ApiKey::Metadata => {
                 self.learn_names(call, response);
                 Ok(())
@@ -113,28 +134,6 @@ impl Groups {
         if name.is_empty() { self.names.get(&id).cloned().unwrap_or_default() } else { name.to_owned() }
     }
 
-    fn joined(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
-        let (Some(request), Some(response)) = (
-            read::<JoinGroupRequest<'_>>(&call.request, call),
-            read::<JoinGroupResponse<'_>>(response, call),
-        ) else {
-            return Err("the answer to a JoinGroup is unreadable".to_owned());
-        };
-        if response.error_code.is_error() {
-            return Ok(());
-        }
-        let subscription =
-            request.protocols.first().map(|protocol| protocol.metadata.escape_ascii().to_string());
-        let (member, generation) = (&response.member_id, response.generation_id);
-        trace.detail(format_args!("{member} joins generation {generation} with {subscription:?}"));
-        let (since, id) = (self.moment, response.generation_id);
-        let known = self.generations.entry(request.group_id.to_string()).or_insert(Generation { id, since });
-        if id > known.id {
-            *known = Generation { id, since };
-        }
-        Ok(())
-    }
-
     fn synced(&mut self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
         let (Some(request), Some(response)) = (
             read::<SyncGroupRequest<'_>>(&call.request, call),
@@ -147,6 +146,11 @@ impl Groups {
         }
         self.assignments += 1;
         let (group, member) = (request.group_id.to_string(), request.member_id.to_string());
+        let (id, since) = (request.generation_id, self.moment);
+        let known = self.generations.entry(group.clone()).or_insert(Generation { id, since });
+        if id > known.id {
+            *known = Generation { id, since };
+        }
         let (generation, owners) = self.owners.entry(group).or_default();
         if request.generation_id < *generation {
             return Ok(());
@@ -212,11 +216,22 @@ impl Groups {
         }
     }
 
-    fn offsets_fetched(&self, call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
+    /// Offsets are told from memory, by whoever takes itself for the coordinator. So does Kafka's: an OffsetFetch waits for what was
+    /// appended, and does not ask whether somebody else leads by now. Then what is told may be old, and was committed all the same.
+    fn offsets_fetched(
+        &mut self,
+        call: &Call,
+        response: &[u8],
+        nodes: &Nodes,
+        trace: &Trace,
+    ) -> Result<(), String> {
+        let epochs = self.asked.remove(&call.sent_at).unwrap_or_default();
         let Some(response) = read::<OffsetFetchResponse<'_>>(response, call) else {
             return Err("the answer to an OffsetFetch is unreadable".to_owned());
         };
         for group in response.groups.iter().filter(|group| !group.error_code.is_error()) {
+            let epoch = epochs.get(&*group.group_id).copied().unwrap_or(-1);
+            let is_deposed = epoch < nodes.newest_coordinator_epoch(&group.group_id);
             for topic in &group.topics {
                 let fine = topic.partitions.iter().filter(|partition| !partition.error_code.is_error());
                 for partition in fine {
@@ -227,8 +242,10 @@ impl Groups {
                         call.client
                     ));
                     let key = (group.group_id.to_string(), name, partition.partition_index);
-                    let Some(commits) = self.committed.get(&key) else { continue };
-                    if !commits.may_be(offset, call.sent_at) {
+                    let Some(commits) = self.committed.get_mut(&key) else { continue };
+                    if is_deposed && commits.was(offset) {
+                        commits.told_late(offset);
+                    } else if !commits.may_be(offset, call.sent_at) {
                         let (group, topic, index) = key;
                         let last = commits.last();
                         return Err(format!(
@@ -250,12 +267,27 @@ impl Groups {
         deletable_below: i64,
     ) -> Result<(), String> {
         let key = (group.to_owned(), partition.topic.to_string(), partition.partition);
-        let lowest = self.committed.get(&key).and_then(|commits| commits.lowest(self.moment));
-        match lowest.filter(|lowest| offset < *lowest && *lowest >= deletable_below) {
-            Some(lowest) => Err(format!("{lowest} was committed")),
-            None => Ok(()),
+        let Some(commits) = self.committed.get(&key) else { return Ok(()) };
+        match commits.lowest(self.moment).filter(|lowest| offset < *lowest && *lowest >= deletable_below) {
+            Some(lowest) if !commits.was_told_late(offset) => Err(format!("{lowest} was committed")),
+            _ => Ok(()),
         }
     }
+}
+
+fn joined(call: &Call, response: &[u8], trace: &Trace) -> Result<(), String> {
+    let (Some(request), Some(response)) =
+        (read::<JoinGroupRequest<'_>>(&call.request, call), read::<JoinGroupResponse<'_>>(response, call))
+    else {
+        return Err("the answer to a JoinGroup is unreadable".to_owned());
+    };
+    if !response.error_code.is_error() {
+        let subscription =
+            request.protocols.first().map(|protocol| protocol.metadata.escape_ascii().to_string());
+        let (member, generation) = (&response.member_id, response.generation_id);
+        trace.detail(format_args!("{member} joins generation {generation} with {subscription:?}"));
+    }
+    Ok(())
 }
 
 /// A commit that is answered with one of these is not appended.

@@ -1,10 +1,11 @@
-//! Who leads, as answers on the wire tell it: one leader an epoch, one vote an epoch, and high watermarks that do not go back.
+//! Who leads, as answers on the wire tell it: one leader an epoch, one vote an epoch, and high watermarks that do not go back: not on a
+//! connection, and not within an epoch of the leader that consumers name, whoever of them asks after another was told.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use klamm_protocol::messages::{
-    BeginQuorumEpochRequest, FetchResponse, MetadataResponse, VoteRequest, VoteResponse,
+    BeginQuorumEpochRequest, FetchRequest, FetchResponse, MetadataResponse, VoteRequest, VoteResponse,
 };
 use klamm_protocol::{ApiKey, Decode, Reader, Uuid};
 
@@ -21,23 +22,52 @@ pub(super) struct Leaders {
     votes: BTreeMap<(String, i32), i32>,
     /// By connection, topic and partition.
     high_watermarks: BTreeMap<(u64, Uuid, i32), i64>,
+    /// By connection, topic and partition: the leader's epoch that the consumer has named last. A fetch session goes on with it.
+    epochs: BTreeMap<(u64, Uuid, i32), i32>,
+    /// By topic, partition and leader's epoch: which high watermarks were told when, ascending.
+    told: BTreeMap<(Uuid, i32, i32), Vec<Told>>,
+}
+
+struct Told {
+    at: u64,
+    high_watermark: i64,
 }
 
 impl Leaders {
-    pub(super) fn answered(&mut self, call: &Call, response: &[u8]) -> Result<(), String> {
+    /// An answer is given, at a moment of the checks' count.
+    pub(super) fn answered(&mut self, call: &Call, response: &[u8], now: u64) -> Result<(), String> {
         match call.key {
             ApiKey::Metadata => self.metadata(call, response),
-            ApiKey::Fetch => self.fetched(call, response),
+            ApiKey::Fetch => self.fetched(call, response, now),
             ApiKey::Vote => self.voted(call, response),
             _ => Ok(()),
         }
     }
 
-    /// A leader of the quorum says that it is one.
+    /// A request leaves.
     pub(super) fn sent(&mut self, call: &Call) -> Result<(), String> {
-        if call.key != ApiKey::BeginQuorumEpoch {
-            return Ok(());
+        match call.key {
+            ApiKey::BeginQuorumEpoch => self.leads(call),
+            ApiKey::Fetch if !call.is_from_node => {
+                self.note_epochs(call);
+                Ok(())
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn note_epochs(&mut self, call: &Call) {
+        let Some(request) = read::<FetchRequest<'_>>(&call.request, call) else { return };
+        for topic in &request.topics {
+            for partition in &topic.partitions {
+                let key = (call.link, topic.topic_id, partition.partition);
+                self.epochs.insert(key, partition.current_leader_epoch);
+            }
+        }
+    }
+
+    /// A leader of the quorum says that it is one.
+    fn leads(&mut self, call: &Call) -> Result<(), String> {
         let Some(request) = read::<BeginQuorumEpochRequest<'_>>(&call.request, call) else { return Ok(()) };
         for partition in request.topics.iter().flat_map(|topic| &topic.partitions) {
             let (epoch, leader) = (partition.leader_epoch, partition.leader_id);
@@ -80,29 +110,41 @@ impl Leaders {
         Ok(())
     }
 
-    fn fetched(&mut self, call: &Call, response: &[u8]) -> Result<(), String> {
+    fn fetched(&mut self, call: &Call, response: &[u8], now: u64) -> Result<(), String> {
         let Some(response) = read::<FetchResponse<'_>>(response, call) else { return Ok(()) };
         for topic in &response.responses {
             for partition in topic.partitions.iter().filter(|partition| !partition.error_code.is_error()) {
                 let key = (call.link, topic.topic_id, partition.partition_index);
-                let known = self.high_watermarks.entry(key).or_default();
-                let now = partition.high_watermark;
                 // A new leader of the quorum does not know it before an entry of its own epoch is committed.
-                if now < 0 {
+                if partition.high_watermark < 0 {
                     continue;
                 }
-                if now < *known {
-                    let (index, before) = (partition.partition_index, *known);
+                let known = self.high_watermarks.entry(key).or_default();
+                let before = self.epochs.get(&key).filter(|epoch| **epoch >= 0).map_or(*known, |epoch| {
+                    let told = self.told.entry((key.1, key.2, *epoch)).or_default();
+                    note_told(told, partition.high_watermark, call.sent_at, now).max(*known)
+                });
+                if partition.high_watermark < before {
                     return Err(format!(
-                        "the high watermark of {}-{index} was {before}, and is {now}",
-                        topic.topic_id
+                        "the high watermark of {}-{} was {before}, and is {}",
+                        topic.topic_id, partition.partition_index, partition.high_watermark
                     ));
                 }
-                *known = now;
+                *known = partition.high_watermark;
             }
         }
         Ok(())
     }
+}
+
+/// Notes a high watermark that is told now to somebody who asked at `asked_at`; returns the one that was told last before that.
+fn note_told(told: &mut Vec<Told>, high_watermark: i64, asked_at: u64, now: u64) -> i64 {
+    let before = told[..told.partition_point(|told| told.at < asked_at)].last();
+    let before = before.map_or(0, |told| told.high_watermark);
+    if told.last().is_none_or(|last| last.high_watermark < high_watermark) {
+        told.push(Told { at: now, high_watermark });
+    }
+    before
 }
 
 /// Notes a value for which there may be one only; says which other one there was.

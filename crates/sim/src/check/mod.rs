@@ -7,12 +7,14 @@
 mod commits;
 mod groups;
 mod leaders;
+mod nodes;
 mod partition;
 mod replicas;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use klamm_broker::Observer;
 use klamm_client::TopicPartition;
 use parking_lot::Mutex;
 
@@ -20,6 +22,7 @@ use crate::network::Call;
 use crate::trace::Trace;
 use groups::Groups;
 use leaders::Leaders;
+use nodes::Nodes;
 use partition::Partition;
 pub(crate) use partition::{Promise, Reading, Stamp};
 pub(crate) use replicas::differences;
@@ -37,6 +40,7 @@ struct State {
     partitions: BTreeMap<TopicPartition, Partition>,
     groups: Groups,
     leaders: Leaders,
+    nodes: Nodes,
     acknowledged: u64,
     seen: u64,
 }
@@ -65,6 +69,7 @@ impl Checks {
             partitions,
             groups,
             leaders: Leaders::default(),
+            nodes: Nodes::default(),
             acknowledged: 0,
             seen: 0,
         })))
@@ -83,12 +88,24 @@ impl Checks {
         state.groups.lose_commits();
     }
 
-    /// The broker's process is gone, and with it what it never writes: generations that no member got an assignment in, and, as in
-    /// Kafka, deletions of records since the last checkpoint of the logs' beginnings.
-    pub(crate) fn process_ended(&self) {
+    /// A node is up and can be looked into.
+    pub(crate) fn process_runs(&self, node: usize, observer: Observer) {
+        self.0.lock().nodes.runs(node, observer);
+    }
+
+    /// Looks into all nodes that are up.
+    pub(crate) fn look(&self) {
+        let mut state = self.0.lock();
+        let said = state.nodes.look();
+        state.judge(said, || "a look into the nodes".to_owned());
+    }
+
+    /// A broker's process is gone, and with it what it never writes: as in Kafka, deletions of records since the last checkpoint of the
+    /// logs' beginnings.
+    pub(crate) fn process_ended(&self, node: usize) {
         let mut state = self.0.lock();
         state.life += 1;
-        state.groups.forget_generations();
+        state.nodes.ended(node);
         state.partitions.values_mut().for_each(Partition::process_ended);
     }
 
@@ -178,7 +195,8 @@ impl Checks {
     /// A request that will be answered has left, at the moment that stands in it.
     pub(crate) fn asked(&self, call: &Call) {
         let mut state = self.0.lock();
-        state.groups.sent(call);
+        let State { groups, nodes, .. } = &mut *state;
+        groups.sent(call, nodes);
         let said = state.leaders.sent(call);
         state.judge(said, || format!("{} asks", call.client));
     }
@@ -186,9 +204,10 @@ impl Checks {
     /// A request was answered.
     pub(crate) fn answered(&self, call: &Call, response: &[u8]) {
         let mut state = self.0.lock();
-        let trace = state.trace.clone();
-        let said = state.groups.answered(call, response, &trace);
-        let said = said.and_then(|()| state.leaders.answered(call, response));
+        let State { trace, groups, nodes, .. } = &mut *state;
+        let said = groups.answered(call, response, nodes, trace);
+        let now = state.groups.tick();
+        let said = said.and_then(|()| state.leaders.answered(call, response, now));
         state.judge(said, || format!("{} was answered", call.client));
     }
 

@@ -1,4 +1,7 @@
 //! Replicas of a partition, compared batch by batch as they are on the disks of stopped nodes.
+//!
+//! What is below a log's start is not compared: where records were deleted, the leader no longer knows in which epochs they were, and tells
+//! a follower to cut its log at its own start. So a follower may keep what was never committed there, in Kafka as well; nobody can read it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +16,9 @@ const EPOCH_AT: std::ops::Range<usize> = 12..16;
 
 /// The batches of a replica by their first offsets.
 type Batches = BTreeMap<i64, Vec<u8>>;
+
+/// Where a node keeps the log start offsets that are not the first offset of a segment.
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
 
 /// What differs between replicas. Where `are_in_sync`, all is equal that two of them still have, and they end at the same offset.
 /// Otherwise each may have an end that was never committed; but where two have a batch of one epoch at one offset, all before it is equal.
@@ -69,15 +75,41 @@ fn end(batches: &Batches) -> i64 {
     })
 }
 
+/// The batches that begin at or behind the log's start.
 fn read(disk: &SimulatedDisk, dir: &Path) -> io::Result<Batches> {
+    let mut batches = read_segments(disk, dir)?;
+    Ok(batches.split_off(&log_start(disk, dir)?))
+}
+
+fn log_start(disk: &SimulatedDisk, dir: &Path) -> io::Result<i64> {
+    let path = dir.with_file_name(LOG_STARTS);
+    if disk.metadata(&path).is_err() {
+        return Ok(0);
+    }
+    let text = String::from_utf8_lossy(&read_file(disk, &path)?).into_owned();
+    let folder = dir.file_name().unwrap_or_default().to_string_lossy();
+    let start = text.lines().find_map(|line| {
+        let (partition, offset) = line.rsplit_once(' ')?;
+        let is_this = partition.replacen(' ', "-", 1) == folder;
+        is_this.then(|| offset.parse().ok())?
+    });
+    Ok(start.unwrap_or(0))
+}
+
+fn read_file(disk: &SimulatedDisk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, Access::Read)?;
+    let mut bytes = vec![0; file.size()? as usize];
+    read_exact_at(&*file, &mut bytes, 0)?;
+    Ok(bytes)
+}
+
+fn read_segments(disk: &SimulatedDisk, dir: &Path) -> io::Result<Batches> {
     let mut names: Vec<String> = disk.list(dir)?.into_iter().map(|entry| entry.name).collect();
     names.retain(|name| name.ends_with(".log"));
     names.sort();
     let mut batches = Batches::new();
     for name in names {
-        let file = disk.open(&dir.join(name), Access::Read)?;
-        let mut bytes = vec![0; file.size()? as usize];
-        read_exact_at(&*file, &mut bytes, 0)?;
+        let bytes = read_file(disk, &dir.join(name))?;
         let mut rest = &bytes[..];
         while let Some((offset, length)) = head(rest) {
             let Some(batch) = rest.get(..length) else { break };

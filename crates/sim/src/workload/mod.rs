@@ -2,6 +2,7 @@
 
 mod admin;
 mod members;
+mod operator;
 mod producers;
 mod readers;
 
@@ -17,7 +18,7 @@ use tokio::task::{JoinHandle, spawn_local};
 use crate::check::Checks;
 use crate::network::{Host, Net, Party};
 use crate::random::Dice;
-use crate::shape::Shape;
+use crate::shape::{Layout, Shape};
 use crate::trace::Trace;
 
 pub(crate) use admin::{create_topics, wait_for_sync};
@@ -36,6 +37,8 @@ pub(crate) struct Workload {
     seed: u64,
     /// The cluster.
     pub(crate) shape: Shape,
+    /// Whether controllers can be taken out of the quorum, and back in.
+    pub(crate) has_dynamic_voters: bool,
     /// The network.
     pub(crate) net: Net,
     /// What must hold.
@@ -53,9 +56,10 @@ enum Kind {
     Reader,
     Member(&'static str),
     Admin,
+    Operator,
 }
 
-const CLIENTS: [Kind; 9] = [
+const CLIENTS: [Kind; 10] = [
     Kind::Producer(0),
     Kind::Producer(1),
     Kind::Producer(2),
@@ -65,6 +69,7 @@ const CLIENTS: [Kind; 9] = [
     Kind::Member("group-b"),
     Kind::Member("group-b"),
     Kind::Admin,
+    Kind::Operator,
 ];
 
 /// How many clients there are.
@@ -72,9 +77,11 @@ pub(crate) const CLIENT_COUNT: usize = CLIENTS.len();
 
 impl Workload {
     /// No client yet.
-    pub(crate) fn new(seed: u64, shape: Shape, net: Net, checks: Checks, trace: Trace) -> Self {
+    pub(crate) fn new(seed: u64, layout: Layout, net: Net, checks: Checks, trace: Trace) -> Self {
         let dice = Dice::new(seed, "workload");
-        Self { dice, seed, shape, net, checks, trace, stopping: Arc::default(), next_client: Arc::default() }
+        let Layout { shape, has_dynamic_voters } = layout;
+        let (stopping, next_client) = (Arc::default(), Arc::default());
+        Self { dice, seed, shape, has_dynamic_voters, net, checks, trace, stopping, next_client }
     }
 
     /// Starts the clients but those left out. They end some time after [`Workload::stop`].
@@ -95,6 +102,7 @@ impl Workload {
             Kind::Reader => spawn_local(readers::run(self)),
             Kind::Member(group) => spawn_local(members::run(self, group)),
             Kind::Admin => spawn_local(admin::run(self)),
+            Kind::Operator => spawn_local(operator::run(self)),
         }
     }
 
