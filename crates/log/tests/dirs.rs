@@ -330,6 +330,48 @@ fn a_replica_moves_to_another_directory() {
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (5, 22));
 }
 
+/// The current log was cut where its leader's log parted from it, and had caught up again before the next step of the copy.
+#[test]
+fn a_move_follows_when_the_current_log_is_cut() {
+    let regrown: [&[&str]; 3] = [&[], &["other"], &["other", "others", "more", "most"]];
+    for regrown in regrown {
+        let disk = SimulatedDisk::seeded(1);
+        let dirs = formatted(&disk, &["/a", "/b"]);
+        load(&dirs, 1);
+        let replica = create(&dirs, 0);
+        for (epoch, value) in [(5, "kept"), (6, "kept too"), (7, "cut"), (7, "cut too")] {
+            replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(epoch, 0)).unwrap();
+        }
+        dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+        assert!(dirs.copy_step(&partition(0), 1 << 20, 0).unwrap().is_caught_up);
+        replica.log.truncate_to(2, 0).unwrap();
+        for value in regrown {
+            replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(8, 0)).unwrap();
+        }
+        let (expected, epochs) = (values(&replica.log, 0), replica.log.epochs());
+        let moved = dirs.finish_move(&partition(0), 0).unwrap().log;
+        assert_eq!((values(&moved, 0), moved.epochs()), (expected, epochs));
+        moved.check_invariants();
+    }
+}
+
+#[test]
+fn a_log_that_starts_within_a_batch_moves() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    let log = &replica.log;
+    log.append_as_leader(&[batch(0, &["a", "b", "c"])], LeaderAppend::client(0, 0)).unwrap();
+    log.advance_high_watermark(3);
+    log.advance_log_start(2);
+    dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+    while !dirs.copy_step(&partition(0), 1 << 20, 0).unwrap().is_caught_up {}
+    let moved = dirs.finish_move(&partition(0), 0).unwrap().log;
+    assert_eq!((moved.log_start_offset(), moved.log_end_offset(), moved.high_watermark()), (2, 3, 3));
+    assert_eq!(read_all(&moved, 2), read_all(log, 2));
+}
+
 /// Wherever the power fails during a move, one whole replica is there afterwards.
 #[test]
 fn a_move_may_be_interrupted_anywhere() {

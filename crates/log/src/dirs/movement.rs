@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::{CreateError, LogDirs, Replica};
 use crate::disk;
 use crate::error::StorageError;
-use crate::log::{AppendError, Log, ReadError};
+use crate::log::{AppendError, Appended, Log, ReadError};
 use crate::names::{FolderKind, TopicPartition, folder_name};
 
 /// Bytes copied at a time while appends wait.
@@ -115,6 +115,7 @@ impl LogDirs {
         future: &Replica,
         now_ms: i64,
     ) -> Result<(), MoveError> {
+        cut_where_they_part(&current.log, &future.log, now_ms)?;
         while future.log.log_end_offset() < current.log.log_end_offset() {
             copy(&current.log, &future.log, COPY_BYTES, now_ms)?;
         }
@@ -141,20 +142,50 @@ impl LogDirs {
 
 /// Copies from where the future log ends; returns the bytes.
 fn copy(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<usize, MoveError> {
-    if future.log_end_offset() < current.log_start_offset() {
-        let start = current.log_start_offset();
-        future.truncate_fully_and_start_at(start, start, now_ms)?;
-    }
+    cut_where_they_part(current, future, now_ms)?;
     let offset = future.log_end_offset();
-    if offset > current.log_end_offset() {
-        future.truncate_to(current.log_end_offset(), now_ms)?;
-        return Ok(0);
-    }
     let Some(data) = current.read(offset, i64::MAX, bytes_max, true, None)?.data else { return Ok(0) };
     let mut bytes = vec![0; data.length];
     disk::read_exact_at(&*data.file, &mut bytes, data.position)
         .map_err(|e| StorageError::new("read", &current.dir(), e))?;
-    let appended = future.append_as_follower(&bytes, i32::MAX, now_ms)?;
+    let appended = append(future, &bytes, now_ms)?;
     debug_assert!(appended.last_offset >= offset);
     Ok(bytes.len())
+}
+
+/// The current log may start in the middle of a batch, where records were deleted. A future log that has nothing yet takes the batch
+/// whole, and starts with it until it takes the current log's place.
+fn append(future: &Log, bytes: &[u8], now_ms: i64) -> Result<Appended, AppendError> {
+    let append = || future.append_as_follower(bytes, i32::MAX, now_ms);
+    match append() {
+        Err(AppendError::UnexpectedOffset { found, log_end_offset })
+            if found < log_end_offset && future.log_start_offset() == log_end_offset =>
+        {
+            future.truncate_fully_and_start_at(found, found, now_ms)?;
+            append()
+        }
+        other => other,
+    }
+}
+
+/// The current log may have been cut since the last copy, and may have grown again with another leader's records; or its start has gone
+/// past what was copied. What the two agree on stays, as between a follower and its leader.
+fn cut_where_they_part(current: &Log, future: &Log, now_ms: i64) -> Result<(), MoveError> {
+    let start = current.log_start_offset();
+    if future.log_end_offset() < start {
+        future.truncate_fully_and_start_at(start, start, now_ms)?;
+    }
+    future.truncate_to(current.log_end_offset(), now_ms)?;
+    while let Some(offset) = agreed_end(current, future).filter(|offset| *offset < future.log_end_offset()) {
+        future.truncate_to(offset, now_ms)?;
+    }
+    Ok(())
+}
+
+/// Where the latest epoch that may be common to both ends in the log that has less of it; `None` where no epochs are known.
+fn agreed_end(current: &Log, future: &Log) -> Option<i64> {
+    let latest = current.latest_epoch()?.min(future.latest_epoch()?);
+    let end = current.end_offset_for_epoch(latest)?;
+    let own = future.end_offset_for_epoch(end.epoch)?;
+    Some(end.end_offset.min(own.end_offset))
 }
