@@ -22,6 +22,7 @@ use crate::broker::Broker;
 use crate::config_rules::values;
 use crate::controller::Publisher;
 use crate::environment::Place;
+use crate::groups::GroupCoordinator;
 use crate::internal_topics::CONSUMER_OFFSETS;
 use crate::partition::{HostedTopics, Partition, PartitionSettings};
 use crate::replication::key_of;
@@ -29,7 +30,7 @@ use crate::replication::key_of;
 /// The publisher of a broker.
 pub(crate) struct Replicas {
     broker: Arc<Broker>,
-    /// Whether the metadata had this incarnation of the broker.
+    /// Whether the latest metadata had this incarnation of the broker.
     is_registered: bool,
 }
 
@@ -88,7 +89,7 @@ impl Replicas {
         }
         self.broker.hosted.store(Arc::new(hosted));
         self.broker.publish_image(image);
-        self.tell_groups(&delta.deleted_topics, coordinating);
+        tell_groups(self.broker.groups(), &delta.deleted_topics, coordinating);
         self.remove_files(deleted).await;
         assign_directories(&self.broker, created);
     }
@@ -261,6 +262,8 @@ impl Replicas {
         let mut coordinating = Vec::new();
         let own = image.cluster.broker(self.broker.node_id());
         if own.is_none_or(|own| own.incarnation_id != self.broker.incarnation_id) {
+            // What changes until it is registered again is caught up on then.
+            self.is_registered = false;
             return coordinating;
         }
         let all = (!self.is_registered).then(|| everything(image).changed_partitions);
@@ -279,32 +282,13 @@ impl Replicas {
             } else if followed.is_new_epoch {
                 self.broker.fetchers().follow(&self.broker, local.clone(), state.leader);
             }
-            if &**local.topic() == CONSUMER_OFFSETS && had_lead != has_lead {
+            // Who catches up may have passed over somebody else's lead.
+            let is_led_anew = all.is_some() && has_lead && followed.is_new_epoch;
+            if &**local.topic() == CONSUMER_OFFSETS && (had_lead != has_lead || is_led_anew) {
                 coordinating.push((id.partition, has_lead.then(|| local.clone())));
             }
         }
         coordinating
-    }
-
-    fn tell_groups(
-        &self,
-        deleted: &BTreeMap<Uuid, Arc<Topic>>,
-        coordinating: Vec<(i32, Option<Arc<Partition>>)>,
-    ) {
-        let groups = self.broker.groups();
-        for (index, partition) in coordinating {
-            match partition {
-                Some(partition) => groups.load(partition),
-                None => groups.unload(index),
-            }
-        }
-        if let Some(offsets) = deleted.values().find(|topic| &*topic.name == CONSUMER_OFFSETS) {
-            offsets.partitions().for_each(|(index, _)| groups.unload(index));
-        }
-        let gone: Vec<(Uuid, &str)> = deleted.values().map(|topic| (topic.id, &*topic.name)).collect();
-        if !gone.is_empty() {
-            groups.topics_deleted(&gone);
-        }
     }
 
     async fn remove_files(&self, gone: Vec<TopicPartition>) {
@@ -319,6 +303,28 @@ impl Replicas {
             }
         });
         let _ = removed.await;
+    }
+}
+
+/// Tells the group coordinator what of the offsets topic is led here now. What was deleted goes before what came: it may have been made
+/// anew under the same name at once.
+fn tell_groups(
+    groups: &Arc<GroupCoordinator>,
+    deleted: &BTreeMap<Uuid, Arc<Topic>>,
+    coordinating: Vec<(i32, Option<Arc<Partition>>)>,
+) {
+    if let Some(offsets) = deleted.values().find(|topic| &*topic.name == CONSUMER_OFFSETS) {
+        offsets.partitions().for_each(|(index, _)| groups.unload(index));
+    }
+    for (index, partition) in coordinating {
+        match partition {
+            Some(partition) => groups.load(partition),
+            None => groups.unload(index),
+        }
+    }
+    let gone: Vec<(Uuid, &str)> = deleted.values().map(|topic| (topic.id, &*topic.name)).collect();
+    if !gone.is_empty() {
+        groups.topics_deleted(&gone);
     }
 }
 
@@ -452,9 +458,31 @@ fn is_left_to_us(dirs: &LogDirs, directory: Uuid) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use klamm_coordinator::{GroupSettings, Shard};
     use klamm_log::disk::RealDisk;
+    use klamm_metadata::{MetadataRecord, Provenance};
+    use klamm_protocol::messages::partition_record::PartitionRecord;
+    use klamm_protocol::messages::topic_record::TopicRecord;
 
     use super::*;
+    use crate::partition::tests::{environment, partition};
+
+    /// Both may come in one delta, to a broker that was behind.
+    #[test]
+    fn an_offsets_topic_that_was_made_anew_at_once_is_coordinated() {
+        let topic_id = Uuid::from_u128(1);
+        let topic = TopicRecord { name: CONSUMER_OFFSETS.into(), topic_id };
+        let state = PartitionRecord { partition_id: 0, topic_id, replicas: vec![1], ..Default::default() };
+        let records = [MetadataRecord::Topic(topic), MetadataRecord::Partition(state)];
+        let image = MetadataImage::default().apply(&records, Provenance::default()).unwrap().0;
+        let deleted = [(topic_id, image.topics.by_id(topic_id).unwrap().clone())].into();
+        let groups = Arc::new(GroupCoordinator::new(environment(), GroupSettings::default(), 1));
+        groups.load(partition(CONSUMER_OFFSETS));
+        tell_groups(&groups, &deleted, vec![(0, Some(partition(CONSUMER_OFFSETS)))]);
+        assert!(groups.read(0, Shard::is_loading), "the shard of the new topic is there");
+        tell_groups(&groups, &deleted, Vec::new());
+        assert!(!groups.read(0, Shard::is_loading));
+    }
 
     #[test]
     fn a_directory_that_is_gone_leaves_the_choice_to_the_broker() {

@@ -45,6 +45,12 @@ impl FollowerState {
         self.leader_end_offset = moment.end_offset;
     }
 
+    /// What its fetches showed of its log may be over.
+    pub(crate) fn forget_log(&mut self) {
+        (self.log_start_offset, self.end_offset) = (UNKNOWN_OFFSET, UNKNOWN_OFFSET);
+        self.fetched_epoch = None;
+    }
+
     /// Who asks for the leader's end has caught up now; who asks for what was the end at its previous fetch had caught up then.
     pub(crate) fn note_fetch(&mut self, fetch: FollowerFetch, moment: Moment) {
         if fetch.fetch_offset >= moment.end_offset {

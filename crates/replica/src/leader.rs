@@ -211,11 +211,7 @@ impl Leader {
         self.pending = None;
         self.follow_replicas(&partition.replicas, moment);
         if partition.leader_epoch > self.leader_epoch {
-            self.leader_epoch = partition.leader_epoch;
-            self.epoch_start_offset = moment.end_offset;
-            for (id, state) in &mut self.followers {
-                state.start_epoch(self.isr.contains(id), moment);
-            }
+            self.start_epoch(partition.leader_epoch, moment);
         }
         self.note_brokers(broker_epoch);
         self.advance(moment)
@@ -303,6 +299,19 @@ impl Leader {
             assert!(isr.iter().all(is_replica), "only replicas are in sync: {self:?}");
         }
         assert!(!self.followers.contains_key(&self.broker_id), "nobody follows itself: {self:?}");
+    }
+
+    /// Where epochs were passed over, somebody else may have led meanwhile, and the followers been cut: what they have is not known.
+    fn start_epoch(&mut self, leader_epoch: i32, moment: Moment) {
+        let had_all_along = leader_epoch == self.leader_epoch + 1;
+        self.leader_epoch = leader_epoch;
+        self.epoch_start_offset = moment.end_offset;
+        for (id, state) in &mut self.followers {
+            if !had_all_along {
+                state.forget_log();
+            }
+            state.start_epoch(self.isr.contains(id), moment);
+        }
     }
 
     fn follow_replicas(&mut self, replicas: &[i32], moment: Moment) {

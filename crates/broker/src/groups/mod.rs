@@ -119,7 +119,10 @@ impl GroupCoordinator {
             self.rescheduled.clone(),
         );
         let shard = Arc::new(shard);
-        self.shards.write().insert(index, shard.clone());
+        let earlier = self.shards.write().insert(index, shard.clone());
+        if let Some(earlier) = earlier {
+            earlier.unload();
+        }
         loading::start(&self.environment, shard);
     }
 

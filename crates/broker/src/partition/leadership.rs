@@ -128,6 +128,7 @@ impl Partition {
         };
         if let Some(leader) = &*leader {
             self.leadership.store(Arc::new(new.with_isr_of(leader)));
+            self.note_low_watermark(leader);
             if log.recovery_point() < log.log_end_offset() && self.own_offset(&log) < log.log_end_offset() {
                 self.start_flush();
             }
@@ -195,7 +196,7 @@ impl Partition {
         if step.proposal.is_some() {
             self.note_isr(known);
         }
-        self.lowered.advance(known.low_watermark(self.log_start_offset()));
+        self.note_low_watermark(known);
         Ok(self.carry_out(step))
     }
 
@@ -278,7 +279,13 @@ impl Partition {
         let known = leader.as_mut()?;
         let step = step(known, self.moment(&self.log.load()));
         self.note_isr(known);
+        self.note_low_watermark(known);
         self.carry_out(step)
+    }
+
+    /// Wakes those who wait for replicas to delete records: one of them may be gone now, or fenced, and not count any more.
+    fn note_low_watermark(&self, leader: &Leader) {
+        self.lowered.advance(leader.low_watermark(self.log_start_offset()));
     }
 
     fn moment(&self, log: &Log) -> Moment {

@@ -17,6 +17,8 @@ mod hosted;
 mod leadership;
 mod offset_waiters;
 mod settings;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -173,6 +175,10 @@ impl Partition {
         let leadership = self.leadership();
         log.set_config(self.settings.load().log.clone());
         log.begin_epoch(leadership.leader_epoch, leadership.is_alone);
+        if leadership.is_here {
+            // The epoch may have no records yet that it could be known by.
+            log.assign_epoch(leadership.leader_epoch);
+        }
         self.log.store(log);
         self.hints.clear();
     }

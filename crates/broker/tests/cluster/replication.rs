@@ -7,7 +7,9 @@ use klamm_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
 use klamm_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use klamm_protocol::messages::{AlterPartitionReassignmentsRequest, DeleteRecordsRequest};
+use klamm_protocol::messages::{
+    AlterPartitionReassignmentsRequest, DeleteRecordsRequest, UnregisterBrokerRequest,
+};
 
 use crate::cluster::eventually;
 use crate::replicated::{ALL, LEADER, Replicated};
@@ -183,4 +185,22 @@ fn a_new_replica_begins_in_the_middle_of_a_batch() {
         assert_eq!(replicated.fetch(id, 2, "").error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "node {id}");
     }
     replicated.settles();
+}
+
+/// It is alive, and the lead that it had goes to another one while the metadata does not know it.
+#[test]
+fn a_leader_that_was_unregistered_follows_when_it_is_registered_again() {
+    let replicated = Replicated::new("1");
+    replicated.produce_until_acknowledged(1, "a");
+    let old = replicated.leader(1);
+    let request = UnregisterBrokerRequest { broker_id: old, ..UnregisterBrokerRequest::default() };
+    assert_eq!(replicated.cluster.ask(old, &request, 0).error_code, ErrorCode::NONE);
+    let witness = old % 3 + 1;
+    eventually("another one leads", || ![old, -1].contains(&replicated.leader(witness)));
+    replicated.settles();
+    let refused = replicated.produce(old, LEADER, &["lost".to_owned()]);
+    assert!(
+        replicated.leader(old) == old || refused == Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+        "{refused:?}"
+    );
 }

@@ -183,3 +183,20 @@ fn the_metadata_is_followed_forward_only() {
     assert_eq!((leader.leader_epoch(), leader.epoch_start_offset()), (6, 30));
     leader.check_invariants();
 }
+
+/// Broker 2 led epoch 6, and broker 3 was cut by it.
+#[test]
+fn what_followers_had_before_somebody_else_led_is_forgotten() {
+    let mut leader = leader(&[1, 2, 3]);
+    for id in [2, 3] {
+        let _ = leader.fetched(fetch(id, 14), moment(1, 10, 14)).unwrap();
+    }
+    let mut next = leader.clone();
+    let again = partition(1, (6, 8), &[1, 2, 3], &[1, 2, 3]);
+    assert_eq!(next.update(&again, all_live, moment(2, 10, 14)), advance(14), "it led all along");
+    let again = partition(1, (7, 9), &[1, 2, 3], &[1, 2, 3]);
+    assert_eq!(leader.update(&again, all_live, moment(2, 10, 14)), LeaderStep::default());
+    assert_eq!(leader.low_watermark(4), -1);
+    assert_eq!(leader.fetched(fetch(2, 14), moment(3, 10, 14)), Ok(LeaderStep::default()));
+    assert_eq!(leader.fetched(fetch(3, 14), moment(4, 10, 14)), Ok(advance(14)));
+}
