@@ -199,6 +199,12 @@ impl Cluster {
         Ok(())
     }
 
+    /// The active controller, if the brokers know of one.
+    pub(crate) async fn controller(&self) -> Option<i32> {
+        let quorum = self.admin().ok()?.describe_quorum().await.ok()?;
+        Some(quorum.leader).filter(|id| *id >= 0)
+    }
+
     /// The directory that a node votes with.
     async fn directory_of(&self, node: u16) -> Result<Uuid> {
         let quorum = self.admin()?.describe_quorum().await?;

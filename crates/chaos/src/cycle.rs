@@ -72,6 +72,7 @@ async fn suffer(
     for node in cluster.died()? {
         complaints.push(format!("node {node} ended by itself before cycle {cycle}"));
     }
+    let controller = cluster.controller().await;
     let before = load.acknowledged();
     load.take_longest_gap();
     cluster.suffer(&draw).await?;
@@ -86,6 +87,7 @@ async fn suffer(
     Ok(Row {
         cycle,
         draw,
+        controller,
         in_sync_after: in_sync.ok(),
         longest_gap: load.take_longest_gap(),
         acknowledged: load.acknowledged() - before,

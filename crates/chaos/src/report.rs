@@ -13,6 +13,8 @@ const SHOWN_MAX: usize = 20;
 pub(crate) struct Row {
     pub(crate) cycle: u32,
     pub(crate) draw: Draw,
+    /// The active controller when the fault began; `None` if nobody said.
+    pub(crate) controller: Option<i32>,
     /// From the mend until all was in sync; `None` if it was not in time.
     pub(crate) in_sync_after: Option<Duration>,
     pub(crate) longest_gap: Duration,
@@ -21,8 +23,8 @@ pub(crate) struct Row {
 
 pub(crate) fn print_header() {
     println!(
-        "{:>5}  {:<10} {:>4}  {:>8}  {:>10}  {:>11}  {:>12}",
-        "CYCLE", "FAULT", "NODE", "LASTED", "IN SYNC", "LONGEST GAP", "ACKNOWLEDGED"
+        "{:>5}  {:<10} {:>4}  {:>10}  {:>8}  {:>10}  {:>11}  {:>12}",
+        "CYCLE", "FAULT", "NODE", "CONTROLLER", "LASTED", "IN SYNC", "LONGEST GAP", "ACKNOWLEDGED"
     );
 }
 
@@ -34,10 +36,11 @@ pub(crate) fn print_row(row: &Row) {
     };
     let in_sync = row.in_sync_after.map_or_else(|| "never".to_owned(), seconds);
     println!(
-        "{:>5}  {:<10} {:>4}  {:>8}  {:>10}  {:>11}  {:>12}",
+        "{:>5}  {:<10} {:>4}  {:>10}  {:>8}  {:>10}  {:>11}  {:>12}",
         row.cycle,
         row.draw.kind.to_string(),
         node,
+        row.controller.map_or_else(|| "-".to_owned(), |id| id.to_string()),
         seconds(row.draw.lasts),
         in_sync,
         seconds(row.longest_gap),

@@ -79,27 +79,27 @@ fn executables(stage: &Stage<'_>, of: &Crate) -> Verdict<Vec<String>> {
     Ok(text.lines().map(str::to_owned).collect())
 }
 
-/// All tests of all executables, one at a time: some count what happens in a second.
+/// All tests of all executables, one at a time: some count what happens in a second. A test that fails is made once more by itself,
+/// since that second may be a busy one.
 fn run_all(
     stage: &Stage<'_>,
     executables: &[String],
     left: Left<'_>,
     environment: &[(&str, &str)],
 ) -> Verdict {
-    let mut results: Vec<(String, String)> = Vec::new();
+    let skipped: Vec<&str> = left.iter().flat_map(|(name, _)| ["--skip", name]).collect();
+    let (mut results, mut again) = (Vec::new(), Vec::new());
     for executable in executables {
-        let mut command = Command::new(executable);
-        command.arg("--test-threads=1").envs(environment.iter().copied());
-        command.args(left.iter().flat_map(|(name, _)| ["--skip", name]));
-        command.current_dir(stage.scratch());
-        let output = stage.run_to_any_end(&mut command, "")?;
-        let before = results.len();
-        results.extend(output.stdout.lines().filter_map(result));
-        expect(
-            results.len() > before || output.stdout.contains("running 0 tests"),
-            "results of tests",
-            || format!("{executable}: {:?}: {}", output.end, output.stderr),
-        )?;
+        for (name, result) in run_one(stage, executable, &skipped, environment)? {
+            let failed = result == "FAILED";
+            let alone = if failed {
+                run_one(stage, executable, &["--exact", &name], environment)?
+            } else {
+                Vec::new()
+            };
+            again.extend(failed.then(|| name.clone()));
+            results.push(alone.into_iter().next().unwrap_or((name, result)));
+        }
     }
     let named = |word: &str| -> Vec<&str> {
         results.iter().filter(|(_, result)| result == word).map(|(name, _)| name.as_str()).collect()
@@ -107,9 +107,27 @@ fn run_all(
     let (passed, failed, ignored) = (named("ok"), named("FAILED"), named("ignored"));
     let counts = format!("{} pass, {} fail, {} are ignored", passed.len(), failed.len(), ignored.len());
     stage.report(format!("of its own tests {counts}"))?;
+    again.iter().try_for_each(|name| stage.report(format!("`{name}` was made once more by itself")))?;
     left.iter().try_for_each(|(name, reason)| stage.report(format!("`{name}*` is left out: {reason}")))?;
     expect(failed.is_empty(), "no test to fail", || failed.join(" "))?;
     expect(!passed.is_empty(), "tests that pass", || counts)
+}
+
+/// The tests of one executable with their results.
+fn run_one(
+    stage: &Stage<'_>,
+    executable: &str,
+    args: &[&str],
+    environment: &[(&str, &str)],
+) -> Verdict<Vec<(String, String)>> {
+    let mut command = Command::new(executable);
+    command.arg("--test-threads=1").args(args).envs(environment.iter().copied());
+    command.current_dir(stage.scratch());
+    let output = stage.run_to_any_end(&mut command, "")?;
+    let results: Vec<_> = output.stdout.lines().filter_map(result).collect();
+    let has_run = !results.is_empty() || output.stdout.contains("running 0 tests");
+    expect(has_run, "results of tests", || format!("{executable}: {:?}: {}", output.end, output.stderr))?;
+    Ok(results)
 }
 
 /// `test NAME ... RESULT`; what a test writes in between stands on lines of its own.
