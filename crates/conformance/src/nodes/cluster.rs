@@ -122,8 +122,17 @@ impl<'a> Cluster<'a> {
         Ok(())
     }
 
+    /// Starts all nodes at once: the first may wait for a majority before it listens.
     pub(crate) fn start_all(&mut self) -> Verdict {
-        (1..=self.members.len()).try_for_each(|id| self.start(id))
+        for member in &mut self.members {
+            member.node = Some(member.software.launch(&member.folder, self.peers)?);
+        }
+        for member in &mut self.members {
+            if let Some(node) = &mut member.node {
+                node.wait_until_ready(&member.folder)?;
+            }
+        }
+        Ok(())
     }
 
     /// SIGKILL.

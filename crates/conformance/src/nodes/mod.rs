@@ -44,6 +44,13 @@ impl Software {
 
     /// Runs a node there until it accepts connections. Kafka's storage is formatted first where it is not.
     pub(crate) fn start(&self, folder: &NodeFolder, peers: &Peers) -> Verdict<Node> {
+        let mut node = self.launch(folder, peers)?;
+        node.wait_until_ready(folder)?;
+        Ok(node)
+    }
+
+    /// The same without waiting.
+    fn launch(&self, folder: &NodeFolder, peers: &Peers) -> Verdict<Node> {
         let mut command = match self {
             Self::Klamm(binary) => {
                 let mut command = Command::new(binary);
@@ -61,9 +68,7 @@ impl Software {
         };
         let log = File::options().create(true).append(true).open(folder.log())?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut node = Node { child: command.spawn()? };
-        node.wait_until_ready(folder)?;
-        Ok(node)
+        Ok(Node { child: command.spawn()? })
     }
 }
 
