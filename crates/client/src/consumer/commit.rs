@@ -74,7 +74,8 @@ pub(super) async fn commit_offsets(
 }
 
 /// Commits offsets, looking the coordinator up again as long as answers say that it is worth it. All attempts are in the name of
-/// the generation in which the first was made: in a later one the partitions may be another member's.
+/// the generation in which the first was made: in a later one the partitions may be another member's. Once the partitions are lost there
+/// is no further attempt.
 async fn commit(
     shared: &Shared,
     offsets: &BTreeMap<TopicPartition, GroupOffset>,
@@ -87,6 +88,9 @@ async fn commit(
     let answers = shared
         .cluster
         .retrying(shared.cluster.api_deadline(), OffsetsError::is_retriable, || async {
+            if shared.state.lock().committer.losses != committer.losses {
+                return Err(OffsetsError::Refused(ErrorCode::ILLEGAL_GENERATION));
+            }
             let attempt = attempt(shared, group, offsets, committer).await;
             if attempt.is_err() {
                 shared.state.lock().coordinator = None;

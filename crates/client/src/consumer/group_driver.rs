@@ -43,6 +43,7 @@ pub(super) struct GroupDriver {
     give_up_deadline_ms: i64,
     is_committing: bool,
     is_committed_before_revocation: bool,
+    losses: u64,
     auto_commit_at_ms: i64,
     counts: BTreeMap<String, i32>,
 }
@@ -62,6 +63,7 @@ impl GroupDriver {
             give_up_deadline_ms: 0,
             is_committing: false,
             is_committed_before_revocation: false,
+            losses: 0,
             auto_commit_at_ms: now_ms() + config.auto_commit_interval_ms,
             counts: BTreeMap::new(),
         }
@@ -198,6 +200,7 @@ impl GroupDriver {
     }
 
     fn lose(&mut self, shared: &Shared, partitions: Vec<TopicPartition>) {
+        self.losses += 1;
         self.finish_giving_up(shared);
         let mut state = shared.state.lock();
         state.notices.retain(|notice| !matches!(notice, Ok(Event::Revoked(_))));
@@ -286,10 +289,13 @@ impl GroupDriver {
     fn publish_identity(&self, shared: &Shared) {
         let instance_id = self.membership.instance_id().map(str::to_owned);
         let committer = match self.membership.identity() {
-            Some(Identity { member_id, generation }) => {
-                Committer { member_id: member_id.clone(), instance_id, generation: *generation }
-            }
-            None => Committer { instance_id, ..Committer::none() },
+            Some(Identity { member_id, generation }) => Committer {
+                member_id: member_id.clone(),
+                instance_id,
+                generation: *generation,
+                losses: self.losses,
+            },
+            None => Committer { instance_id, losses: self.losses, ..Committer::none() },
         };
         shared.state.lock().committer = committer;
     }

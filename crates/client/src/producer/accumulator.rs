@@ -7,6 +7,7 @@
 //! Invariants:
 //! - A partition's batches are handed out in the order of their ordinals; a batch to be retried goes in front again.
 //! - With idempotence a retry is handed out only while nothing else of its partition is in flight.
+//! - A batch that was handed out keeps its sequence until the broker has said that it is not in the log.
 //! - `buffered_bytes` is the sum over all batches that are not settled, and never above `buffer.memory` but for a
 //!   single batch.
 
@@ -365,10 +366,12 @@ impl Accumulator {
     /// Sees to it that the queue's first batch has its sequence. False while it cannot have one.
     fn number_first(&mut self, index: usize) -> bool {
         let queue = &mut self.queues[index];
-        if queue.sequences.is_broken() && queue.in_flight == 0 {
+        let is_first_undecided = queue.closed.front().is_some_and(|batch| batch.sequence.is_some());
+        if queue.sequences.is_broken() && queue.in_flight == 0 && !is_first_undecided {
             if queue.sequences.start_over().is_none() {
                 self.identity = None;
             }
+            // The first is not in the log, so none behind it is.
             queue.closed.iter_mut().for_each(|batch| batch.sequence = None);
         }
         let Some(identity) = self.identity else { return false };
@@ -441,12 +444,16 @@ impl Accumulator {
         Settled::Acknowledged
     }
 
-    fn refused(&mut self, batch: Batch, code: ErrorCode, message: Option<String>, now_ms: i64) -> Settled {
-        if code == ErrorCode::UNKNOWN_PRODUCER_ID && batch.sequence.is_some() {
-            // The broker has forgotten this producer: nothing of the batch is there, a new epoch starts clean.
-            if let Some(sequence) = batch.sequence {
-                self.queues[batch.queue].sequences.given_up(sequence);
-            }
+    fn refused(
+        &mut self,
+        mut batch: Batch,
+        code: ErrorCode,
+        message: Option<String>,
+        now_ms: i64,
+    ) -> Settled {
+        if let Some(sequence) = batch.sequence.filter(|_| self.is_not_in_log(&batch, code)) {
+            self.queues[batch.queue].sequences.given_up(sequence);
+            batch.sequence = None;
             return self.retry_or_time_out(batch, code.to_string(), now_ms);
         }
         if code.is_retriable() || self.waits_for_earlier(&batch, code) {
@@ -455,6 +462,20 @@ impl Accumulator {
         let (topic, partition) = (Arc::clone(&batch.topic), batch.partition);
         self.give_up(&batch, DeliveryError::Refused { topic, partition, code, message });
         Settled::GivenUp
+    }
+
+    /// Whether the broker's answer to a numbered batch says that it never took it, so that it may have another number.
+    fn is_not_in_log(&self, batch: &Batch, code: ErrorCode) -> bool {
+        let sequences = &self.queues[batch.queue].sequences;
+        match code {
+            // The broker has forgotten this producer: a new epoch starts clean.
+            ErrorCode::UNKNOWN_PRODUCER_ID => true,
+            // All before it are decided, and one of them is missing there.
+            ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER => {
+                sequences.is_broken() && batch.sequence.is_some_and(|s| sequences.is_first_outstanding(s))
+            }
+            _ => false,
+        }
     }
 
     /// An out-of-order answer to a batch behind one that has failed says nothing about the batch itself.

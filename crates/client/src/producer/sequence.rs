@@ -2,8 +2,8 @@
 //!
 //! The broker takes batches of a producer only in the order of their sequence numbers, and knows the last five
 //! again. So a batch keeps its number through all retries, and the numbers of a partition may have no hole.
-//! A batch that is given up leaves one; then the partition starts over at 0 under the next epoch, once nothing
-//! of the old one is in flight.
+//! A batch that is given up leaves one; then the partition starts over at 0 under the next epoch, once it is known
+//! of every numbered batch whether it is in the log: one that is, under another number, would be there twice.
 //!
 //! Invariants:
 //! - `outstanding` holds the first numbers of all batches numbered but not yet acknowledged, in order.
@@ -52,7 +52,7 @@ impl Sequences {
         self.forget(sequence);
     }
 
-    /// The batch is given up: its numbers are a hole.
+    /// The batch will not come under these numbers: they are a hole.
     pub(crate) fn given_up(&mut self, sequence: Sequence) {
         if self.forget(sequence) {
             self.broken = true;

@@ -60,12 +60,14 @@ pub(crate) struct Committer {
     pub(crate) member_id: String,
     pub(crate) instance_id: Option<String>,
     pub(crate) generation: i32,
+    /// How often all partitions were lost. A coordinator that was restarted may give a generation's number out once more.
+    pub(crate) losses: u64,
 }
 
 impl Committer {
     /// Nobody: for groups without members.
     pub(crate) fn none() -> Self {
-        Self { member_id: String::new(), instance_id: None, generation: -1 }
+        Self { member_id: String::new(), instance_id: None, generation: -1, losses: 0 }
     }
 }
 

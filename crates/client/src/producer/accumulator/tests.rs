@@ -202,6 +202,42 @@ fn a_hole_in_the_numbers_starts_a_new_epoch() {
     assert_eq!(drain(&mut accumulator, 500).iter().map(sequence).collect::<Vec<_>>(), [(1, 1)]);
 }
 
+/// Three batches in flight of which nothing is heard; the first has waited longer, and is given up.
+fn the_first_given_up(accumulator: &mut Accumulator) {
+    for at_ms in [0, 500, 500] {
+        send(accumulator, 0, 180, at_ms);
+    }
+    let batches = [(); 3].map(|()| drain(accumulator, 600).remove(0));
+    for batch in batches {
+        settle(accumulator, batch, lost(), 600);
+    }
+    send(accumulator, 0, 180, 650);
+    assert!(accumulator.drain(1_000, |_, _| None, |_| true).freed);
+}
+
+#[test]
+fn what_may_be_in_the_log_keeps_its_number_behind_a_hole() {
+    let mut accumulator = accumulator(LIMITS);
+    the_first_given_up(&mut accumulator);
+    for expected in [(0, 1), (0, 2), (1, 0)] {
+        let mut batches = drain(&mut accumulator, 1_050);
+        assert_eq!(batches.iter().map(sequence).collect::<Vec<_>>(), [expected]);
+        assert!(drain(&mut accumulator, 1_050).is_empty(), "one by one");
+        assert_eq!(settle(&mut accumulator, batches.remove(0), ACK, 1_050), Settled::Acknowledged);
+    }
+}
+
+#[test]
+fn what_is_not_in_the_log_starts_over_behind_a_hole() {
+    let mut accumulator = accumulator(LIMITS);
+    the_first_given_up(&mut accumulator);
+    let batch = drain(&mut accumulator, 1_050).remove(0);
+    let out_of_order = refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(settle(&mut accumulator, batch, out_of_order, 1_050), Settled::Retried);
+    let again = drain(&mut accumulator, 1_300).remove(0);
+    assert_eq!(sequence(&again), (1, 0));
+}
+
 #[test]
 fn an_error_about_the_first_batch_is_final() {
     let mut accumulator = accumulator(LIMITS);
