@@ -66,6 +66,67 @@ fn indexes_of_a_finished_segment_are_flushed_with_the_next() {
     }
 }
 
+/// A process that is killed leaves a snapshot of producers that no flush has taken along. The next process uses it, so its flushes must.
+#[test]
+fn a_snapshot_that_a_killed_process_left_is_flushed_by_the_next() {
+    for seed in 0..20 {
+        let disk = simulated(seed);
+        sync_folders(&disk);
+        let (log, _) = open_simulated(&disk, small(DIR));
+        let append = |log: &Log, sequence: i32| {
+            let batch = batch_of((7, 0), sequence, &["x".repeat(300).as_str()]);
+            log.append_as_leader(&[batch], LeaderAppend::client(0, 0)).unwrap()
+        };
+        // The second segment begins with what is not flushed.
+        let recovery_point = (0..)
+            .find_map(|sequence| {
+                let flushed = log.flush(log.log_end_offset()).unwrap().recovery_point;
+                append(&log, sequence);
+                (log.segment_base_offsets().len() == 2).then_some(flushed)
+            })
+            .unwrap();
+        drop(log);
+        disk.restart(Crash::Process);
+        let (log, _) = open_simulated(&disk, LogOpening { was_clean: false, recovery_point, ..small(DIR) });
+        // Recovery begins behind that snapshot, and leaves it as it is.
+        while log.segment_base_offsets().len() == 2 {
+            append(&log, log.log_end_offset() as i32);
+        }
+        let recovery_point = log.flush(log.log_end_offset()).unwrap().recovery_point;
+        drop(log);
+        disk.restart(Crash::Power);
+        drop(open_simulated(&disk, LogOpening { was_clean: false, recovery_point, ..small(DIR) }));
+        assert_verified(&disk, &format!("seed {seed}"));
+    }
+}
+
+/// What recovery cuts off is of an older leader epoch than what is appended behind the cut. It must not come back behind that.
+#[test]
+fn what_recovery_cut_off_does_not_come_back() {
+    for seed in 0..100 {
+        let disk = simulated(seed);
+        sync_folders(&disk);
+        let (log, _) = open_simulated(&disk, opening(DIR));
+        let append = |log: &Log, epoch: i32| {
+            log.append_as_leader(&[batch(1000, &["value"])], LeaderAppend::client(epoch, 0)).unwrap();
+        };
+        (0..40).for_each(|_| append(&log, 0));
+        log.flush(log.log_end_offset()).unwrap();
+        drop(log);
+        disk.restart(Crash::Process);
+        // The first batch is damaged, so all are cut off.
+        disk.corrupt(&Path::new(DIR).join("00000000000000000000.log"), 30, b"damage").unwrap();
+        let unclean = LogOpening { was_clean: false, ..opening(DIR) };
+        let (log, report) = open_simulated(&disk, unclean.clone());
+        assert!(report.truncation.is_some_and(|truncation| truncation.offset == 0));
+        (0..10).for_each(|_| append(&log, 1));
+        drop(log);
+        disk.restart(Crash::Power);
+        drop(open_simulated(&disk, unclean));
+        assert_verified(&disk, &format!("seed {seed}"));
+    }
+}
+
 /// What a run was promised before the machine went down.
 #[derive(Default)]
 struct Promised {

@@ -141,9 +141,10 @@ impl Log {
             self.active().finish(&mut state.appender)?;
         }
         state.snapshots.take(&self.home, &state.producers)?;
+        let has_unsynced = is_changed || state.snapshots.has_unsynced();
         drop(guard);
         let end_offset = self.log_end_offset();
-        if sync && (is_changed || self.recovery_point() < end_offset) {
+        if sync && (has_unsynced || self.recovery_point() < end_offset) {
             self.sync_range(self.recovery_point(), end_offset).map_err(|e| self.failed(e))?;
         } else {
             self.save_epochs(sync)?;

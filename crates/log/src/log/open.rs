@@ -100,7 +100,10 @@ impl Log {
             report: &mut report,
         };
         let (segments, producers) = recovery.run(&listing)?;
-        let snapshots = recovery.snapshots;
+        let mut snapshots = recovery.snapshots;
+        if !opening.was_clean {
+            snapshots.unsynced_from(opening.recovery_point);
+        }
         let end_offset = producers.end_offset();
         let base_offset = segments[0].base_offset();
         let log_start_offset = opening.log_start_offset.max(base_offset);

@@ -53,6 +53,15 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Those from here on were found after an unclean stop, and may be in memory only.
+    pub(super) fn unsynced_from(&mut self, offset: i64) {
+        self.unsynced.extend(self.offsets.range(offset..));
+    }
+
+    pub(super) fn has_unsynced(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
     pub(super) fn take_unsynced(&mut self) -> BTreeSet<i64> {
         std::mem::take(&mut self.unsynced)
     }

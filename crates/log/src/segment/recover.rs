@@ -156,7 +156,7 @@ impl Segment {
     fn finish_recovery(&self, kept: Kept) -> Result<(), StorageError> {
         let Kept { size, next_offset, largest, .. } = kept;
         if self.log.size()? > size {
-            self.log.set_size(size)?;
+            self.cut_log(size)?;
         }
         self.end.store(next_offset, size as i64);
         self.max_timestamp.store(largest.timestamp, largest.offset);
@@ -176,9 +176,16 @@ impl Segment {
         self.time_index.truncate_to(offset)?;
         self.transaction_index.truncate_to(offset)?;
         if position < size {
-            self.log.set_size(position)?;
+            self.cut_log(position)?;
         }
         let largest = self.largest_timestamp_in(position)?;
         Ok(((next_offset.min(offset), position), largest))
+    }
+
+    /// Durably, before anything is written behind the cut: a power loss could bring back what was cut off, behind records that
+    /// replaced its beginning.
+    fn cut_log(&self, size: u64) -> Result<(), StorageError> {
+        self.log.set_size(size)?;
+        self.log.sync()
     }
 }
