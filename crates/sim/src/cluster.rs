@@ -280,6 +280,9 @@ impl Cluster {
         let until = down_ms.map(|down_ms| Instant::now() + Duration::from_millis(down_ms));
         node.state = State::Down { until };
         node.machine.disk.restart(crash);
+        if crash == Crash::Power {
+            self.checks.power_lost();
+        }
         if crash == Crash::Power && !self.is_durable && self.nodes.len() == 1 {
             self.checks.forgive_losses();
         }

@@ -109,6 +109,11 @@ impl Checks {
         state.partitions.values_mut().for_each(Partition::process_ended);
     }
 
+    /// A machine lost its power: offsets of which nobody was told may be missing in its logs.
+    pub(crate) fn power_lost(&self) {
+        self.0.lock().partitions.values_mut().for_each(Partition::power_lost);
+    }
+
     /// A reader begins, at an offset if it knows one.
     pub(crate) fn reading(&self, partition: &TopicPartition, next: Option<i64>) -> Reading {
         let mut state = self.0.lock();

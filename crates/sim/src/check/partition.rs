@@ -72,6 +72,10 @@ pub(super) struct Partition {
     places: BTreeMap<Stamp, i64>,
     delete_requested: i64,
     deleted: i64,
+    /// Offsets at which a reader found nothing.
+    skipped: BTreeSet<i64>,
+    /// The power was lost. What was acknowledged or seen may be lost too if `is_lossy`.
+    has_lost_power: bool,
     is_lossy: bool,
 }
 
@@ -93,7 +97,12 @@ impl Partition {
     pub(super) fn forget(&mut self) {
         self.at.clear();
         self.places.clear();
+        self.skipped.clear();
         self.is_lossy = true;
+    }
+
+    pub(super) fn power_lost(&mut self) {
+        self.has_lost_power = true;
     }
 
     pub(super) fn process_ended(&mut self) {
@@ -112,6 +121,9 @@ impl Partition {
         let Some(promise) = self.sent.get(&stamp).copied() else {
             return Err("nobody sent it here".to_owned());
         };
+        if self.skipped.contains(&offset) {
+            return Err("before, nothing was there".to_owned());
+        }
         match self.at.insert(offset, stamp) {
             Some(before) if before != stamp => return Err(format!("before, {before} was there")),
             _ => {}
@@ -153,10 +165,15 @@ impl Partition {
         self.holds(offset, stamp)
     }
 
-    /// Records that somebody deletes may be missing. So may offsets after a loss: a power loss can take the end of a segment and leave
-    /// the next one, and appends go on behind that.
-    fn may_skip(&self, from: i64, to: i64) -> bool {
-        to <= from.max(self.delete_requested) || self.is_lossy && self.at.range(from..to).next().is_none()
+    /// Records that somebody deletes may be missing. So may offsets of which nobody was told: a power loss can take the end of a segment
+    /// and leave the next one, and appends go on behind that. What is missing once is missing for good.
+    fn may_skip(&mut self, from: i64, to: i64) -> bool {
+        let from = from.max(self.delete_requested);
+        if from >= to {
+            return true;
+        }
+        self.skipped.extend(from..to);
+        self.has_lost_power && self.at.range(from..to).next().is_none()
     }
 
     /// Whether a reader at this offset may be told that it is out of range.
@@ -189,5 +206,46 @@ impl Partition {
     pub(super) fn some_offset(&self, random: u64) -> Option<i64> {
         let readable: Vec<i64> = self.at.range(self.delete_requested..).map(|(offset, _)| *offset).collect();
         readable.get((random % readable.len().max(1) as u64) as usize).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(next: i64) -> Reading {
+        Reading { era: 0, next: Some(next), from: 0, life: 0, may_begin_again: false }
+    }
+
+    /// One producer's records at the offsets from 0 on, all but the last acknowledged.
+    fn partition(count: u64) -> Partition {
+        let mut partition = Partition::default();
+        for sequence in 0..count {
+            partition.sent(Stamp { producer: 0, sequence }, Promise::Once);
+        }
+        for sequence in 0..count - 1 {
+            let acknowledged = partition.acknowledged(sequence as i64, Stamp { producer: 0, sequence });
+            assert_eq!(acknowledged, Ok(()));
+        }
+        partition
+    }
+
+    #[test]
+    fn offsets_nobody_was_told_of_may_be_missing_after_a_power_loss() {
+        let last = Stamp { producer: 0, sequence: 2 };
+        assert!(partition(3).seen(&mut reading(2), 3, last).is_err(), "no power was lost");
+        let mut partition = partition(3);
+        partition.power_lost();
+        assert!(partition.seen(&mut reading(1), 3, last).is_err(), "the one at 1 was acknowledged");
+        assert_eq!(partition.seen(&mut reading(2), 3, last), Ok(()));
+    }
+
+    #[test]
+    fn what_is_missing_once_is_missing_for_good() {
+        let mut partition = partition(4);
+        partition.power_lost();
+        assert_eq!(partition.seen(&mut reading(3), 4, Stamp { producer: 0, sequence: 3 }), Ok(()));
+        partition.sent(Stamp { producer: 1, sequence: 0 }, Promise::None);
+        assert!(partition.holds(3, Stamp { producer: 1, sequence: 0 }).is_err());
     }
 }
