@@ -130,6 +130,21 @@ fn transactions_out_of_order_are_refused_and_change_nothing() {
     }
 }
 
+/// Kafka's snapshots hold a topic's partitions in no order, and its image is a map of what there is. No decision of a controller leaves a
+/// gap; one that is in the log all the same is a partition that is not there, and no reason for a node to stop.
+#[test]
+fn partitions_come_in_any_order_and_one_may_be_missing() {
+    let ordered = image(&[topic("a", 1), partition(1, 0, &[1]), partition(1, 1, &[2])]);
+    assert_eq!(image(&[topic("a", 1), partition(1, 1, &[2]), partition(1, 0, &[1])]), ordered);
+    let records = [topic("a", 1), partition(1, 2, &[1]), partition(1, 0, &[2])];
+    let (gapped, _) = MetadataImage::default().apply(&records, at(9)).unwrap();
+    let leaders =
+        (0..3).map(|index| gapped.topics.partition(tip(1, index)).map(|partition| partition.leader));
+    assert_eq!(leaders.collect::<Vec<_>>(), [Some(2), None, Some(1)]);
+    let (again, _) = MetadataImage::default().apply(&gapped.to_records(), at(9)).unwrap();
+    assert_eq!(again, gapped);
+}
+
 #[test]
 fn a_delta_names_what_changed() {
     let before = image(&[
