@@ -14,6 +14,8 @@ pub(crate) struct Results {
     pub(crate) rows: Vec<Row>,
     /// What could not be measured, and why.
     pub(crate) failures: Vec<String>,
+    /// The scenarios that the run has not come to yet.
+    pub(crate) left: Vec<String>,
 }
 
 /// One figure of one scenario.
@@ -105,6 +107,7 @@ impl Results {
             "machine": machine.to_json(),
             "rows": self.rows.iter().map(Row::to_json).collect::<Vec<_>>(),
             "failures": self.failures,
+            "left": self.left,
         })
     }
 }

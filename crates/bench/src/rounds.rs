@@ -18,21 +18,23 @@ pub(crate) struct Plan {
     pub(crate) scale: Scale,
 }
 
-/// Runs all rounds of all scenarios, and hands on what there is after each. A target that fails in a scenario has no
+/// Runs all rounds of all scenarios, and hands on what there is before the first and after each. A target that fails in a scenario has no
 /// figures in it; the reason is printed.
 pub(crate) fn run(
     scenarios: &[Scenario],
     plan: &Plan,
     launcher: &Launcher,
-    after_each: impl Fn(&Results) -> Result<()>,
+    keep: impl Fn(&Results) -> Result<()>,
 ) -> Result<Results> {
     let shared = Shared::default();
     let topics = Cell::new(0);
-    let mut results = Results::default();
+    let left = scenarios.iter().map(|scenario| scenario.name.clone()).collect();
+    let mut results = Results { left, ..Results::default() };
+    keep(&results)?;
     let begin = Instant::now();
     for scenario in scenarios {
         let mut runs: BTreeMap<Target, Vec<Figures>> = BTreeMap::new();
-        for round in 0..plan.rounds {
+        for round in 0..plan.rounds.min(scenario.rounds_max) {
             for target in targets_of(scenario, plan) {
                 let is_first = round == 0;
                 let stage = Stage {
@@ -60,8 +62,9 @@ pub(crate) fn run(
             }
         }
         results.rows.extend(rows(scenario, &runs));
+        results.left.retain(|name| *name != scenario.name);
         eprintln!("{} done after {:.1} minutes", scenario.name, begin.elapsed().as_secs_f64() / 60.0);
-        after_each(&results)?;
+        keep(&results)?;
     }
     Ok(results)
 }

@@ -42,7 +42,11 @@ pub(crate) fn page(results: &Results, machine: &Machine, plan: &Plan) -> String 
         previous = &row.scenario;
     }
     page + &section("Missed", results.rows.iter().flat_map(misses))
-        + &section("Not measured", results.failures.clone())
+        + &section("Not measured", results.failures.iter().cloned().chain(results.left.iter().map(left)))
+}
+
+fn left(scenario: &String) -> String {
+    format!("`{scenario}`: the run was broken off before it")
 }
 
 /// A list under a heading; nothing where there is nothing to list.
@@ -187,6 +191,7 @@ mod tests {
             floor: Some(Target::Null),
             is_quick: true,
             metrics: vec![metric.clone()],
+            rounds_max: u32::MAX,
             run: Box::new(|_| unreachable!("nothing runs here")),
         };
         let mut row = Row::new(&scenario, &metric);

@@ -32,6 +32,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("tail p99 ms").against_kafka(AtMost(0.2)),
             Metric::new("cold MB/s"),
         ],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }

@@ -18,6 +18,7 @@ pub(super) fn scenario() -> Scenario {
         floor: None,
         is_quick: false,
         metrics: vec![Metric::new("MiB").absolute(AtMost(150.0)), Metric::new("KiB/connection")],
+        rounds_max: 1,
         run: Box::new(run),
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn scenario() -> Scenario {
         floor: None,
         is_quick: true,
         metrics: vec![Metric::new("p50 ms"), Metric::new("p99 ms"), Metric::new("p99.9 ms")],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }

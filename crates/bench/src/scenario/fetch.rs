@@ -27,6 +27,7 @@ fn hot() -> Scenario {
         floor: Some(Target::Sendfile),
         is_quick: true,
         metrics: vec![cpu, Metric::new("MB/s")],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| {
             let reading = run(stage, &load, BATCH_BYTES)?;
             Ok(Figures::of(&reading, [reading.cpu_per_gb(), reading.mb_per_second()]))
@@ -43,6 +44,7 @@ fn small() -> Scenario {
         floor: Some(Target::Sendfile),
         is_quick: true,
         metrics: vec![Metric::new("requests/CPU s"), Metric::new("requests/s")],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| requests(&run(stage, &load, 2 << 10)?)),
     }
 }
@@ -56,6 +58,7 @@ fn wide() -> Scenario {
         floor: None,
         is_quick: false,
         metrics: vec![Metric::new("requests/CPU s"), Metric::new("requests/s")],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| requests(&run(stage, &load, 2 << 10)?)),
     }
 }

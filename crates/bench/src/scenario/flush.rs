@@ -23,6 +23,7 @@ pub(super) fn scenario() -> Scenario {
         floor: None,
         is_quick: false,
         metrics: vec![Metric::new("requests/s"), Metric::new("fsyncs/request").absolute(AtMost(0.05))],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }

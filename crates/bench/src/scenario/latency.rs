@@ -31,6 +31,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("p99 ms"),
             Metric::new("p99.9 ms").against_kafka(AtMost(0.45)).against_floor(AtMost(1.3)),
         ],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }

@@ -24,6 +24,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("idle MiB").absolute(AtMost(15.0)),
             Metric::new("after MiB").absolute(AtMost(50.0)),
         ],
+        rounds_max: 1,
         run: Box::new(run),
     }
 }

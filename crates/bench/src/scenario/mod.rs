@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     pub(crate) is_quick: bool,
     /// The figures, in the order in which a run gives them.
     pub(crate) metrics: Vec<Metric>,
+    /// Rounds after which there is nothing new to see: those that take minutes, for figures that hardly vary.
+    pub(crate) rounds_max: u32,
     /// One run against one target.
     pub(crate) run: Run,
 }

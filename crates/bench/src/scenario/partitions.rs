@@ -25,6 +25,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("restart s").against_kafka(AtMost(0.1)),
             Metric::new("restart after SIGKILL s").against_kafka(AtMost(0.1)),
         ],
+        rounds_max: 1,
         run: Box::new(run),
     }
 }

@@ -63,6 +63,7 @@ fn scenario(variant: Variant) -> Scenario {
                 .against_floor(AtMost(1.5)),
             Metric::new("MB/s"),
         ],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| run(stage, variant)),
     }
 }

@@ -30,6 +30,7 @@ fn scenario(topic: Compression) -> Scenario {
         floor: None,
         is_quick: false,
         metrics: vec![Metric::new("CPU s/GB").against_kafka(AtMost(0.5)), Metric::new("MB/s")],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| run(stage, producer, topic)),
     }
 }

@@ -34,6 +34,7 @@ fn scenario(name: &'static str, connections: usize, depth: usize) -> Scenario {
             Metric::new("requests/CPU s").against_kafka(AtLeast(against_kafka)).against_floor(AtLeast(0.6)),
             Metric::new("requests/s"),
         ],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| run(stage, connections, depth)),
     }
 }

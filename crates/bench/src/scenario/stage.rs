@@ -59,6 +59,7 @@ impl Scale {
             warm_up: self.warm_up.mul_f64(share),
             counted,
             bytes_max: (self.bytes_max as f64 * share) as u64,
+            cold_bytes: (self.cold_bytes as f64 * share) as u64,
             open_loop: self.open_loop.mul_f64(share),
             ..self
         }

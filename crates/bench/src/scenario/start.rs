@@ -22,6 +22,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("first record ms").against_kafka(AtMost(0.02)).absolute(AtMost(50.0)),
             Metric::new("stop ms"),
         ],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }

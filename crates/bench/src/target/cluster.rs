@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::node::Places;
 use super::{Launcher, Node, Target};
 use crate::failure::Result;
+use crate::wire::wait_until_alive;
 
 /// Nodes of a cluster, and replicas of a partition.
 const NODES: usize = 3;
@@ -29,10 +30,12 @@ impl Cluster {
         self.nodes.iter_mut().try_for_each(|node| node.spawn(launcher))
     }
 
-    /// Runs all nodes until they accept connections.
+    /// Runs all nodes until they accept connections, and each takes all of them for alive: replicas of a topic that is made earlier
+    /// would all be led by the first.
     pub(crate) fn start(&mut self, launcher: &Launcher) -> Result<()> {
         self.spawn(launcher)?;
-        self.nodes.iter_mut().try_for_each(Node::wait_until_it_accepts)
+        self.nodes.iter_mut().try_for_each(Node::wait_until_it_accepts)?;
+        self.nodes.iter().try_for_each(|node| wait_until_alive(NODES, node.address()))
     }
 
     /// Fails if a node's process has ended.

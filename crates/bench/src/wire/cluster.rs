@@ -1,10 +1,14 @@
 //! What a broker says of its cluster. Nodes are known by their place in it, one less than their id.
 
+use std::net::SocketAddr;
+
+use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use klamm_protocol::messages::metadata_request::MetadataRequestTopic;
 use klamm_protocol::messages::{DescribeQuorumRequest, MetadataRequest};
 
 use super::Connection;
+use super::topic::patiently;
 use crate::failure::{Failure, Result, accepted};
 
 const METADATA_VERSION: i16 = 12;
@@ -39,6 +43,19 @@ pub(crate) fn partition_states(connection: &mut Connection, topic: &str) -> Resu
         PartitionState { leader: place(*leader_id), in_sync: isr_nodes.len() }
     };
     Ok(topic.partitions.iter().map(state).collect())
+}
+
+/// Waits until so many brokers are alive, as one of them sees it.
+pub(crate) fn wait_until_alive(brokers: usize, address: SocketAddr) -> Result<()> {
+    let mut connection = Connection::open(address)?;
+    patiently(|| {
+        let request = MetadataRequest { topics: Some(Vec::new()), ..Default::default() };
+        let alive = connection.call(&request, METADATA_VERSION)?.brokers.len();
+        match alive == brokers {
+            true => Ok(()),
+            false => accepted("Metadata", ErrorCode::BROKER_NOT_AVAILABLE),
+        }
+    })
 }
 
 /// The node whose controller leads the quorum.

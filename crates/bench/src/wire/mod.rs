@@ -8,7 +8,7 @@ mod produce;
 mod topic;
 
 pub(crate) use batch::{BatchShape, PreparedBatch};
-pub(crate) use cluster::{PartitionState, active_controller, partition_states};
+pub(crate) use cluster::{PartitionState, active_controller, partition_states, wait_until_alive};
 pub(crate) use connection::Connection;
 pub(crate) use fetch::{FetchRange, Fetcher};
 pub(crate) use produce::{Acks, FrameRing, PRODUCE_VERSION, check_produced, produce_frame};

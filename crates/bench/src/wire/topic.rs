@@ -119,6 +119,18 @@ impl Topic {
         })
     }
 
+    /// Fails where a partition has fewer replicas in sync: what was acknowledged meanwhile had less to wait for.
+    pub(crate) fn check_in_sync(&self, address: SocketAddr, replicas: usize) -> Result<()> {
+        let states = partition_states(&mut Connection::open(address)?, &self.name)?;
+        match states.iter().position(|state| state.in_sync != replicas) {
+            None => Ok(()),
+            Some(index) => Err(Failure::Other(format!(
+                "{}-{index} has {} replicas in sync, not {replicas}",
+                self.name, states[index].in_sync
+            ))),
+        }
+    }
+
     /// The node that leads each partition.
     pub(crate) fn leaders(&self, address: SocketAddr) -> Result<Vec<usize>> {
         let states = partition_states(&mut Connection::open(address)?, &self.name)?;
@@ -173,7 +185,7 @@ impl Topic {
 }
 
 /// Asks again until it is not refused.
-fn patiently<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
+pub(super) fn patiently<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + READY_TIME_MAX;
     loop {
         match ask() {

@@ -60,6 +60,7 @@ fn scenario(name: &str, about: &str, metric: Metric, measure: Measure) -> Scenar
         floor: None,
         is_quick: false,
         metrics: vec![metric],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| run(stage, measure)),
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("p99 ms").against_kafka(AtMost(0.3)),
             Metric::new("p99.9 ms").against_kafka(AtMost(0.3)),
         ],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }
@@ -36,6 +37,7 @@ fn run(stage: &Stage<'_>) -> Result<Figures> {
         let load = OpenLoop { lanes: lanes(cluster, topic)? };
         let timetable = Timetable::new(PER_SECOND, stage.warm_up().time, stage.scale.open_loop);
         let latencies = load.run(timetable)?;
+        topic.check_in_sync(cluster.nodes()[0].address(), cluster.nodes().len())?;
         Ok(Figures::new([50.0, 99.0, 99.9].map(|percent| latencies.percentile_ms(percent))))
     })
 }

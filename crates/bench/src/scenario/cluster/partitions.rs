@@ -29,6 +29,7 @@ pub(super) fn scenario() -> Scenario {
             Metric::new("MiB").absolute(AtMost(100.0)),
             Metric::new("failover s").against_kafka(AtMost(0.2)),
         ],
+        rounds_max: 1,
         run: Box::new(run),
     }
 }

@@ -26,6 +26,7 @@ fn scenario(name: &'static str, batch_bytes: usize) -> Scenario {
         floor: None,
         is_quick: false,
         metrics: vec![Metric::new("CPU s/GB").against_kafka(AtMost(0.2)), Metric::new("MB/s")],
+        rounds_max: u32::MAX,
         run: Box::new(move |stage| run(stage, batch_bytes)),
     }
 }
@@ -37,6 +38,7 @@ fn run(stage: &Stage<'_>, batch_bytes: usize) -> Result<Figures> {
     stage.with_replicated_topic(&mut cluster.borrow_mut(), PARTITIONS, |cluster, topic| {
         let leaders = topic.leaders(cluster.nodes()[0].address())?;
         let reading = load.measure_cluster(cluster, (topic, &leaders), stage.warm_up(), stage.counted())?;
+        topic.check_in_sync(cluster.nodes()[0].address(), cluster.nodes().len())?;
         Ok(Figures::of(&reading, [reading.cpu_per_gb(), reading.mb_per_second()]))
     })
 }

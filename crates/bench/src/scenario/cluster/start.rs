@@ -23,6 +23,7 @@ pub(super) fn scenario() -> Scenario {
         floor: None,
         is_quick: false,
         metrics: vec![Metric::new("first record ms").absolute(AtMost(1_000.0))],
+        rounds_max: u32::MAX,
         run: Box::new(run),
     }
 }
