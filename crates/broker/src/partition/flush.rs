@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::Partition;
+use crate::environment::Place;
 
 /// No flush is under way.
 const IDLE: u8 = 0;
@@ -41,8 +42,7 @@ impl Partition {
     /// Has everything that is in the log flushed, on a helper thread. Those who wait for the high watermark are woken after it.
     pub(crate) fn start_flush(self: &Arc<Self>) {
         if self.flushes.request() {
-            let partition = self.clone();
-            self.environment.executors.run_blocking(Box::new(move || partition.flush_while_due()));
+            self.flush_on_helper();
         }
     }
 
@@ -62,18 +62,31 @@ impl Partition {
         }
     }
 
-    fn flush_while_due(&self) {
-        loop {
-            self.flushes.begin();
-            if let Err(error) = self.flush() {
-                tracing::error!("{}-{} cannot be flushed: {error}", self.topic, self.index);
-                self.log_dirs.note_error(&error);
-                self.wake_all();
-            }
-            if self.flushes.end() {
-                return;
-            }
+    fn flush_on_helper(self: &Arc<Self>) {
+        let partition = self.clone();
+        self.environment.executors.run_blocking(Box::new(move || partition.flush_once()));
+    }
+
+    fn flush_once(self: Arc<Self>) {
+        self.flushes.begin();
+        if let Err(error) = self.flush() {
+            tracing::error!("{}-{} cannot be flushed: {error}", self.topic, self.index);
+            self.log_dirs.note_error(&error);
+            self.wake_all();
         }
+        if !self.flushes.end() {
+            self.flush_after_a_turn();
+        }
+    }
+
+    /// Flushes again once a worker has answered those whose records are on the device now, and looked at its sockets: what they send next
+    /// comes along, instead of waiting for the flush after that.
+    fn flush_after_a_turn(self: Arc<Self>) {
+        let place = Place::Worker(self.index.unsigned_abs() as usize);
+        self.environment.clone().spawn(place, move || async move {
+            tokio::task::yield_now().await;
+            self.flush_on_helper();
+        });
     }
 
     fn flush(&self) -> Result<(), klamm_log::StorageError> {
