@@ -14,6 +14,9 @@ use crate::broker::Broker;
 use crate::connection::Peer;
 use crate::controller::NodeRequest;
 
+/// Most answers to Produce, Fetch and Heartbeat are not longer.
+const USUAL_ANSWER_BYTES: usize = 128;
+
 /// What a handler knows about the request it handles.
 pub(crate) struct RequestContext<'c> {
     /// The broker.
@@ -197,7 +200,7 @@ impl Responder {
         message: &impl Encode,
         slices: Vec<FileSlice>,
     ) -> Result<Response, Fault> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::appending_to(Vec::with_capacity(USUAL_ANSWER_BYTES));
         let Self { api, version, correlation_id, received_at } = *self;
         frame::encode_response(&mut writer, api, version, correlation_id, message)
             .map_err(|error| Fault::Answer { api, error })?;
