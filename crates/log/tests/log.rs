@@ -563,3 +563,27 @@ fn a_segment_that_begins_within_the_one_before_is_cut_off() {
     assert_eq!((log.segment_base_offsets(), log.log_end_offset()), (vec![0], 3));
     log.check_invariants();
 }
+
+/// Whoever must not wait for the device has this in memory before it reads.
+#[test]
+fn a_read_looks_at_what_it_says_beforehand() {
+    let (_, log) = new_log(LogConfig { index_interval_bytes: 1, ..LogConfig::default() });
+    let value = "x".repeat(10_000);
+    for n in 0..20 {
+        append(&log, batch(n, &[&value])).unwrap();
+    }
+    let (mut offset, mut hint, mut reads) = (0, None, 0);
+    while offset < log.log_end_offset() {
+        let looked_at = log.looked_at(offset, 35_000, hint).unwrap().expect("there is something");
+        let slice = log.read(offset, i64::MAX, 35_000, true, hint).unwrap();
+        let data = slice.data.unwrap();
+        assert!(data.position >= looked_at.position);
+        let end = data.position + data.length as u64;
+        let header_of_next = if end < log.size() { klamm_records::BatchHeader::SIZE as u64 } else { 0 };
+        assert!(end + header_of_next <= looked_at.position + looked_at.length as u64);
+        (offset, hint, reads) = (slice.end_offset, slice.next, reads + 1);
+    }
+    assert!((6..=10).contains(&reads), "{reads} reads");
+    assert!(log.looked_at(offset, 35_000, hint).unwrap().is_none());
+    assert!(log.looked_at(offset, 35_000, None).unwrap().is_none());
+}

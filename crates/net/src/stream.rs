@@ -42,13 +42,19 @@ impl Stream {
         }
     }
 
-    /// Sends some of a file's bytes; 0 means that the file ends before the slice does.
-    pub fn poll_write_file(&mut self, cx: &mut Context<'_>, slice: &FileSlice) -> Poll<io::Result<usize>> {
+    /// Sends some of a file's bytes, `bytes_max` at most; 0 means that the file ends before the slice does.
+    pub fn poll_write_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        slice: &FileSlice,
+        bytes_max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let length = slice.length.min(bytes_max);
         match self {
             Stream::Tcp(socket) if slice.source.as_fd().is_some() => {
-                poll_socket(socket, cx, |socket| send_file(socket, slice))
+                poll_socket(socket, cx, |socket| send_file(socket, slice, length))
             }
-            _ => self.poll_write_copied(cx, slice),
+            _ => self.poll_write_copied(cx, slice, length),
         }
     }
 
@@ -61,9 +67,14 @@ impl Stream {
     }
 
     /// Where no `sendfile` is possible: one bounded copy through memory.
-    fn poll_write_copied(&mut self, cx: &mut Context<'_>, slice: &FileSlice) -> Poll<io::Result<usize>> {
+    fn poll_write_copied(
+        &mut self,
+        cx: &mut Context<'_>,
+        slice: &FileSlice,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
         const COPY_BYTES_MAX: usize = 64 * 1024;
-        let mut buffer = vec![0; slice.length.min(COPY_BYTES_MAX)];
+        let mut buffer = vec![0; length.min(COPY_BYTES_MAX)];
         let count = slice.source.read_at(&mut buffer, slice.position)?;
         self.poll_write(cx, &buffer[..count], false)
     }
@@ -89,8 +100,8 @@ fn send(socket: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
-fn send_file(socket: &TcpStream, slice: &FileSlice) -> io::Result<usize> {
+fn send_file(socket: &TcpStream, slice: &FileSlice, length: usize) -> io::Result<usize> {
     let file = slice.source.as_fd().ok_or(io::ErrorKind::Unsupported)?;
     let mut position = slice.position;
-    Ok(rustix::fs::sendfile(socket, file, Some(&mut position), slice.length)?)
+    Ok(rustix::fs::sendfile(socket, file, Some(&mut position), length)?)
 }

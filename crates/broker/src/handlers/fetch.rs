@@ -58,16 +58,14 @@ pub(crate) fn handle(context: &RequestContext<'_>, mut body: BytesReader<'_>) ->
         reader,
         nearby,
     };
-    let fetched = fetch.read(Pass::First);
-    if !fetch.is_complete(&fetched) {
-        return Ok(Outcome::Later(Box::pin(fetch.wait())));
+    let cold = fetch.cold_parts();
+    if !cold.is_empty() {
+        return Ok(Outcome::Later(Box::pin(fetch.read_cold(cold))));
     }
-    match fetched.cold_slices() {
-        cold if cold.is_empty() => Ok(Outcome::Respond(fetch.answer(fetched)?)),
-        cold => Ok(Outcome::Later(Box::pin(async move {
-            warm(&fetch.broker, cold).await?;
-            fetch.answer(fetched)
-        }))),
+    let fetched = fetch.read(Pass::First);
+    match fetch.is_complete(&fetched) {
+        true => Ok(Outcome::Respond(fetch.answer(fetched)?)),
+        false => Ok(Outcome::Later(Box::pin(fetch.wait()))),
     }
 }
 
@@ -174,14 +172,6 @@ struct Fetched {
     is_urgent: bool,
 }
 
-impl Fetched {
-    /// What would have to be read from the device to be sent.
-    fn cold_slices(&self) -> Vec<FileSlice> {
-        let slices = self.partitions.iter().filter_map(|partition| partition.slice.as_ref());
-        slices.filter(|slice| !slice.is_cached()).cloned().collect()
-    }
-}
-
 /// Has slices read into the page cache on a helper thread: one who reads last year's data must not hold up the others of the thread.
 pub(super) async fn warm(broker: &Broker, cold: Vec<FileSlice>) -> Result<(), Fault> {
     if cold.is_empty() {
@@ -196,6 +186,27 @@ pub(super) async fn warm(broker: &Broker, cold: Vec<FileSlice>) -> Result<(), Fa
 }
 
 impl Fetch {
+    /// What would have to be read from the device: batches, and before that the headers that tell where they end. No more of it
+    /// than the answer has room for.
+    fn cold_parts(&self) -> Vec<FileSlice> {
+        let mut room = self.limits.max_bytes;
+        let mut cold = Vec::new();
+        for (key, wanted) in &self.plan.partitions {
+            let bytes_max = room.min(wanted.max_bytes.max(0) as usize);
+            let part = self.find(key).ok().and_then(|it| it.cold_part(wanted.fetch_offset, bytes_max));
+            room -= part.as_ref().map_or(0, |part| part.length.min(room));
+            cold.extend(part);
+        }
+        cold
+    }
+
+    /// Answers once what is cold is in memory.
+    async fn read_cold(self, cold: Vec<FileSlice>) -> Result<Response, Fault> {
+        warm(&self.broker, cold).await?;
+        let fetched = self.read(Pass::First);
+        if self.is_complete(&fetched) { self.answer(fetched) } else { self.wait().await }
+    }
+
     /// Asks every partition once.
     fn read(&self, pass: Pass) -> Fetched {
         let mut fetched = Fetched {
@@ -280,7 +291,6 @@ impl Fetch {
             let places = self.register(&woken);
             let fetched = self.read(Pass::Again);
             if self.is_complete(&fetched) || Instant::now() >= self.limits.deadline {
-                warm(&self.broker, fetched.cold_slices()).await?;
                 return self.answer(fetched);
             }
             let _ = timeout_at(self.limits.deadline, woken.notified()).await;

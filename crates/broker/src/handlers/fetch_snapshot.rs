@@ -83,6 +83,10 @@ impl FileSource for SentFile {
         self.0.is_cached(position, length)
     }
 
+    fn prefetch(&self, position: u64, length: usize) {
+        self.0.prefetch(position, length);
+    }
+
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         self.0.read_at(buffer, position)
     }

@@ -183,6 +183,14 @@ impl Partition {
         fetched
     }
 
+    /// What a fetch from `offset` on would read from the device, on the way to its answer or with it.
+    pub(crate) fn cold_part(&self, offset: i64, bytes_max: usize) -> Option<FileSlice> {
+        let looked_at = self.log.load().looked_at(offset, bytes_max, self.hints.get(offset));
+        // The fetch itself meets the same error.
+        let part = looked_at.ok().flatten()?;
+        (!part.file.is_cached(part.position, part.length)).then(|| file_slice(part))
+    }
+
     fn take_slice(&self, slice: Slice, offset: i64, reader: Reader, fetched: &mut FetchedPartition) {
         if matches!(reader, Reader::Consumer { isolation: Isolation::ReadCommitted, .. }) {
             match self.log.load().aborted_transactions_in(offset, &slice) {
@@ -197,11 +205,7 @@ impl Partition {
             }
         }
         self.hints.put(&slice);
-        fetched.slice = slice.data.map(|data| FileSlice {
-            source: Arc::new(LogFile(data.file)),
-            position: data.position,
-            length: data.length,
-        });
+        fetched.slice = slice.data.map(file_slice);
         let counts = fetched.slice.is_some() && matches!(reader, Reader::Consumer { .. });
         fetched.traffic = counts.then(|| self.traffic.clone());
     }
@@ -285,6 +289,10 @@ impl Partition {
             Reader::Follower { .. } => self.ended.register(offset + 1, notify),
         }
     }
+}
+
+fn file_slice(data: klamm_log::FileSlice) -> FileSlice {
+    FileSlice { source: Arc::new(LogFile(data.file)), position: data.position, length: data.length }
 }
 
 fn aborted_transaction(entry: &klamm_log::AbortedTransaction) -> AbortedTransaction {

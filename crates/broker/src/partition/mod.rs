@@ -249,6 +249,10 @@ impl FileSource for LogFile {
         self.0.is_cached(position, length)
     }
 
+    fn prefetch(&self, position: u64, length: usize) {
+        self.0.prefetch(position, length);
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         self.0.descriptor()
     }

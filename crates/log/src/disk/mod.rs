@@ -78,6 +78,9 @@ pub trait File: Send + Sync + fmt::Debug {
         true
     }
 
+    /// Has the device begin to read the range into memory, as far as it takes hints, without waiting for it.
+    fn prefetch(&self, _position: u64, _length: usize) {}
+
     /// The descriptor, for `sendfile`; none on a simulated disk.
     fn descriptor(&self) -> Option<BorrowedFd<'_>>;
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use thiserror::Error;
 
 use super::{Log, floor};
+use crate::bounds::SCAN_BYTES;
 use crate::error::StorageError;
 use crate::files::FileHandle;
 use crate::index::AbortedTransaction;
@@ -87,6 +88,21 @@ impl Log {
         }
     }
 
+    /// Up to where a [`read`](Self::read) from `offset` on looks at the log file, whatever it finds: for a caller who must not wait for
+    /// the device and makes sure first that this is in memory. `None` when there is nothing to read.
+    ///
+    /// Reads a piece of the index; nothing when the hint is good.
+    pub fn looked_at(
+        &self,
+        offset: i64,
+        bytes_max: usize,
+        hint: Option<ReadHint>,
+    ) -> Result<Option<FileSlice>, ReadError> {
+        let segments = self.segments.load();
+        let Some(segment) = segments[floor(&segments, offset)..].first() else { return Ok(None) };
+        segment.looked_at(offset, bytes_max, hint).map_err(|e| self.read_error(segment, offset, e))
+    }
+
     fn read_present(
         &self,
         offset: i64,
@@ -145,6 +161,31 @@ impl Log {
             return self.out_of_range(offset);
         }
         error.into()
+    }
+}
+
+impl Segment {
+    fn looked_at(
+        &self,
+        offset: i64,
+        bytes_max: usize,
+        hint: Option<ReadHint>,
+    ) -> Result<Option<FileSlice>, StorageError> {
+        let (next_offset, size) = self.end();
+        if offset >= next_offset {
+            return Ok(None);
+        }
+        let hint = hint.filter(|hint| hint.segment == self.id() && hint.offset == offset);
+        let position = match hint {
+            Some(hint) => hint.position,
+            None => self.indexed_position(offset, size)?,
+        };
+        // The header of the batch at the end is read in a piece.
+        let length = size.saturating_sub(position).min(bytes_max.saturating_add(2 * SCAN_BYTES) as u64);
+        if length == 0 {
+            return Ok(None);
+        }
+        Ok(Some(FileSlice { file: self.handle()?, position, length: length as usize }))
     }
 }
 

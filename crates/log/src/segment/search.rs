@@ -13,7 +13,7 @@ use crate::scan::{BatchEntry, Headers, ScanError};
 impl Segment {
     /// The first batch whose last offset is at least `offset`, among the first `size` bytes.
     pub(crate) fn locate(&self, offset: i64, size: u64) -> Result<Option<BatchEntry>, StorageError> {
-        let start = self.index_position(self.offset_index.lookup(offset), size)?;
+        let start = self.indexed_position(offset, size)?;
         let found = self.first_from(start, size, |batch| batch.last_offset >= offset);
         match found {
             // An index that leads astray is as good as none.
@@ -23,6 +23,11 @@ impl Segment {
             }
             found => found,
         }
+    }
+
+    /// Where the search for an offset begins, among the first `size` bytes: the index's nearest entry.
+    pub(crate) fn indexed_position(&self, offset: i64, size: u64) -> Result<u64, StorageError> {
+        self.index_position(self.offset_index.lookup(offset), size)
     }
 
     /// An offset that is not below any in the first `position` bytes, as close as the index tells; `None` at the end.
