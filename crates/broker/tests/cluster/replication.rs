@@ -193,7 +193,7 @@ fn a_leader_that_was_unregistered_follows_when_it_is_registered_again() {
     let replicated = Replicated::new("1");
     replicated.produce_until_acknowledged(1, "a");
     let old = replicated.leader(1);
-    let request = UnregisterBrokerRequest { broker_id: old, ..UnregisterBrokerRequest::default() };
+    let request = UnregisterBrokerRequest { broker_id: old };
     assert_eq!(replicated.cluster.ask(old, &request, 0).error_code, ErrorCode::NONE);
     let witness = old % 3 + 1;
     eventually("another one leads", || ![old, -1].contains(&replicated.leader(witness)));
