@@ -91,7 +91,7 @@ impl Run {
         let is_durable = dice.percent(60);
         let schedule = Schedule::draw(&dice, shape.nodes(), is_durable);
         let has_dynamic_voters = shape != Shape::One && Dice::new(seed, "quorum").percent(50);
-        let layout = Layout { shape, has_dynamic_voters };
+        let layout = Layout { shape, has_dynamic_voters, is_durable };
         let workload = Workload::new(seed, layout, net.clone(), checks.clone(), trace.clone());
         let machine = |node| machine(seed, layout, node, is_durable, &net, &trace, &plants);
         let machines = (0..shape.nodes()).map(machine).collect();
@@ -137,8 +137,7 @@ impl Run {
     }
 
     fn format(&self) -> Result<(), String> {
-        let Workload { shape, has_dynamic_voters, .. } = self.workload;
-        let layout = Layout { shape, has_dynamic_voters };
+        let layout = self.workload.layout;
         let mut machines = self.cluster.machines();
         machines.try_for_each(|machine| machine.format(layout.initial_controllers(machine.node)))
     }

@@ -18,6 +18,8 @@ pub(crate) struct Layout {
     pub(crate) shape: Shape,
     /// Whether the voters are in the metadata log (KIP-853), and not in the settings.
     pub(crate) has_dynamic_voters: bool,
+    /// Whether everything is flushed before it is acknowledged.
+    pub(crate) is_durable: bool,
 }
 
 /// Which nodes a cluster has.
@@ -77,8 +79,8 @@ impl Shape {
 
 impl Layout {
     /// A node's settings, `name=value`.
-    pub(crate) fn settings(self, node: usize, is_durable: bool) -> Vec<String> {
-        let mut settings = common(is_durable);
+    pub(crate) fn settings(self, node: usize, is_flushing: bool) -> Vec<String> {
+        let mut settings = common(is_flushing);
         match self.shape {
             Shape::One => settings.push("offsets.topic.replication.factor=1".to_owned()),
             _ => settings.extend(self.cluster_settings(node)),

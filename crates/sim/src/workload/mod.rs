@@ -36,9 +36,9 @@ pub(crate) struct Workload {
     pub(crate) dice: Dice,
     seed: u64,
     /// The cluster.
+    pub(crate) layout: Layout,
+    /// Which nodes it has.
     pub(crate) shape: Shape,
-    /// Whether controllers can be taken out of the quorum, and back in.
-    pub(crate) has_dynamic_voters: bool,
     /// The network.
     pub(crate) net: Net,
     /// What must hold.
@@ -79,9 +79,9 @@ impl Workload {
     /// No client yet.
     pub(crate) fn new(seed: u64, layout: Layout, net: Net, checks: Checks, trace: Trace) -> Self {
         let dice = Dice::new(seed, "workload");
-        let Layout { shape, has_dynamic_voters } = layout;
+        let shape = layout.shape;
         let (stopping, next_client) = (Arc::default(), Arc::default());
-        Self { dice, seed, shape, has_dynamic_voters, net, checks, trace, stopping, next_client }
+        Self { dice, seed, layout, shape, net, checks, trace, stopping, next_client }
     }
 
     /// Starts the clients but those left out. They end some time after [`Workload::stop`].
