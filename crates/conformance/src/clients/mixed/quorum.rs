@@ -18,6 +18,8 @@ struct Replica<'a> {
     id: &'a str,
     directory: &'a str,
     lag: i64,
+    /// -1 until it was at the leader's end once, which a new voter has to have been.
+    caught_up_ms: i64,
     /// `Leader`, `Follower` or `Observer`.
     status: &'a str,
 }
@@ -25,8 +27,9 @@ struct Replica<'a> {
 fn replicas(table: &str) -> impl Iterator<Item = Replica<'_>> {
     let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter_map(|row| match row.as_slice() {
-        [id, directory, _end, lag, .., status] => {
-            Some(Replica { id, directory, lag: lag.parse().ok()?, status })
+        [id, directory, _end, lag, _fetched, caught_up, status] => {
+            let (lag, caught_up_ms) = (lag.parse().ok()?, caught_up.parse().ok()?);
+            Some(Replica { id, directory, lag, caught_up_ms, status })
         }
         _ => None,
     })
@@ -34,7 +37,7 @@ fn replicas(table: &str) -> impl Iterator<Item = Replica<'_>> {
 
 impl Replica<'_> {
     fn keeps_up(&self) -> bool {
-        (0..=LAG_MAX).contains(&self.lag)
+        self.caught_up_ms >= 0 && (0..=LAG_MAX).contains(&self.lag)
     }
 }
 
