@@ -1,4 +1,16 @@
-//! What the targets share: every message by its name, the one rule all bytes have to obey, and a way past checksums.
+//! The targets' code, their first inputs, and what they share: every message by its name, the one rule all bytes have to obey, and a
+//! way past checksums.
+
+pub mod compression;
+pub mod log_files;
+pub mod log_folder;
+pub mod metadata_log;
+pub mod record_batches;
+pub mod requests;
+pub mod responses;
+pub mod seeds;
+pub mod settings;
+pub mod stored_records;
 
 use std::{collections::HashMap, sync::LazyLock};
 

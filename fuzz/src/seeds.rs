@@ -1,16 +1,20 @@
-//! Writes golden data as the targets' first inputs, below the folder given: exchanges for `requests` and
+//! Golden data as the targets' first inputs: exchanges for `requests` and
 //! `responses`, batches for `record_batches`, their bodies for `compression`, what a node's logs hold for
 //! `stored_records` and `metadata_log`, its folders for `log_folder`, its small files for `log_files`.
 
-use std::{error::Error, fs, path::Path};
+use std::error::Error;
+use std::fs;
+use std::path::Path;
 
 use klamm_config::setting::Scope;
 use klamm_log::FileKind;
 use klamm_records::{BatchHeader, DecompressLimits, RecordIter};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let corpus = std::env::args().nth(1).ok_or("which folder?")?;
-    let corpus = Path::new(&corpus);
+/// Writes them, each target's into a folder of its name.
+///
+/// # Errors
+/// When golden data are missing or a file cannot be written.
+pub fn write(corpus: &Path) -> Result<(), Box<dyn Error>> {
     exchanges(corpus)?;
     batches(corpus)?;
     stored_records(corpus)?;
@@ -20,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn exchanges(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/rpc");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/rpc");
     for entry in fs::read_dir(golden)? {
         let path = entry?.path();
         let stem = path.file_stem().and_then(|s| s.to_str()).ok_or("a file without a name")?;
@@ -43,7 +47,7 @@ fn exchanges(corpus: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 fn batches(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/batches.txt");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/batches.txt");
     let (folder, bodies) = (corpus.join("record_batches"), corpus.join("compression"));
     fs::create_dir_all(&folder)?;
     fs::create_dir_all(&bodies)?;
@@ -73,7 +77,7 @@ const LOGS: [&str; 5] = [
 const CONTROL: u8 = 5;
 
 fn stored_records(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/files");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/files");
     let folder = corpus.join("stored_records");
     fs::create_dir_all(&folder)?;
     for (log, file) in (0_u8..).zip(LOGS) {
@@ -109,7 +113,7 @@ const LOG_FILES: [(&str, u8); 8] = [
 
 /// Every folder as one input, and every small file as one of its own.
 fn folders(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/files");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/files");
     let (folders, files) = (corpus.join("log_folder"), corpus.join("log_files"));
     fs::create_dir_all(&folders)?;
     fs::create_dir_all(&files)?;
@@ -166,7 +170,7 @@ const METADATA: [(&str, u8); 6] = [
 ];
 
 fn metadata_logs(corpus: &Path) -> Result<(), Box<dyn Error>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/protocol/golden/files");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/protocol/golden/files");
     let folder = corpus.join("metadata_log");
     fs::create_dir_all(&folder)?;
     for (file, choices) in METADATA {
