@@ -23,6 +23,7 @@ use crate::internal_topics::{self, CONSUMER_OFFSETS};
 use crate::limits::METADATA_WAIT_MS_MAX;
 use crate::listener::ConnectionCount;
 use crate::metrics::Metrics;
+use crate::offline_directories::OfflineDirectories;
 use crate::partition::HostedTopics;
 use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
@@ -62,6 +63,7 @@ pub(crate) struct Broker {
     pub(crate) epoch: AtomicI64,
     /// Wakes the task that heartbeats before its time.
     pub(crate) heartbeat_due: Notify,
+    pub(crate) offline_directories: OfflineDirectories,
     pub(crate) stopping: watch::Sender<bool>,
 }
 
@@ -191,11 +193,10 @@ impl Broker {
         self.random_u128() as u32
     }
 
-    /// Reports what the disk refused outside of a request. A directory whose disk is broken goes offline by it, and the controller is told.
+    /// Reports what the disk refused outside of a request. A directory whose disk is broken goes offline by it.
     pub(crate) fn note_storage_error(&self, error: &klamm_log::StorageError) {
         tracing::error!("{error}");
         self.log_dirs.note_error(error);
-        self.heartbeat_due.notify_one();
     }
 
     /// Creates topics with the defaults that the settings give. What cannot be created stays missing, and whoever asked

@@ -21,6 +21,7 @@ mod listener;
 mod metadata_start;
 mod metrics;
 mod observer;
+mod offline_directories;
 mod partition;
 mod peers;
 mod producer_ids;

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::limits::CONTROLLED_SHUTDOWN_ALONE_MS_MAX;
+use crate::offline_directories;
 
 /// How long to wait before asking again for what takes others a moment.
 const RETRY_MS: u64 = 10;
@@ -162,7 +163,7 @@ impl Registration {
             features: features.collect(),
             rack: self.node.rack.clone().map(Into::into),
             is_migrating_zk_broker: false,
-            log_dirs: broker.log_dirs().directories().iter().filter_map(|directory| directory.id()).collect(),
+            log_dirs: offline_directories::online(broker),
             previous_broker_epoch: self.previous_broker_epoch,
         }
     }
@@ -246,15 +247,17 @@ enum Wish {
 
 /// Tells the controller that this broker lives, and what it wants. None when no controller answers.
 async fn heartbeat(broker: &Broker, wish: Wish) -> Option<BrokerHeartbeatResponse> {
-    let offline = broker.log_dirs().directories().iter().filter(|directory| !directory.is_online());
+    let offline = offline_directories::offline(broker);
     let request = BrokerHeartbeatRequest {
         broker_id: broker.node_id(),
         broker_epoch: broker.epoch(),
         current_metadata_offset: broker.image().provenance.last_offset,
         want_fence: wish == Wish::StayFenced,
         want_shut_down: wish == Wish::ShutDown,
-        offline_log_dirs: offline.filter_map(|directory| directory.id()).collect(),
-        ..BrokerHeartbeatRequest::default()
+        offline_log_dirs: offline.clone(),
+        cordoned_log_dirs: (wish != Wish::StayFenced)
+            .then(|| offline_directories::cordoned(broker))
+            .flatten(),
     };
     let timeout = match wish {
         Wish::ShutDown => Duration::from_millis(2 * election_timeout_ms(broker)),
@@ -262,7 +265,11 @@ async fn heartbeat(broker: &Broker, wish: Wish) -> Option<BrokerHeartbeatRespons
         Wish::StayFenced | Wish::Serve => broker.controller_timeout().min(session(broker) / 3),
     };
     let asked = broker.ask_controller(request, timeout).await;
-    asked.inspect_err(|unavailable| tracing::debug!("no heartbeat: {unavailable}")).ok()
+    let answer = asked.inspect_err(|unavailable| tracing::debug!("no heartbeat: {unavailable}")).ok()?;
+    if !answer.error_code.is_error() {
+        broker.offline_directories.reported(&offline);
+    }
+    Some(answer)
 }
 
 /// Has this broker's leaderships moved away, as far as others can take them, and the broker fenced. Takes no longer than a session: after

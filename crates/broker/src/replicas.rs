@@ -24,6 +24,7 @@ use crate::controller::Publisher;
 use crate::environment::Place;
 use crate::groups::GroupCoordinator;
 use crate::internal_topics::CONSUMER_OFFSETS;
+use crate::offline_directories;
 use crate::partition::{HostedTopics, Partition, PartitionSettings};
 use crate::replication::key_of;
 
@@ -83,9 +84,10 @@ impl Replicas {
         let (renewed, deleted): (Vec<_>, Vec<_>) = deleted.into_iter().partition(is_renewed);
         self.remove_files(renewed).await;
         let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
+        offline_directories::leave_replicas(&self.broker, &mut hosted);
         let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
         if !delta.brokers.is_empty() {
-            hosted.partitions().for_each(|partition| partition.brokers_changed(&image.cluster));
+            tell_of_brokers(&image, &hosted);
         }
         self.broker.hosted.store(Arc::new(hosted));
         self.broker.publish_image(image);
@@ -125,6 +127,7 @@ impl Replicas {
             Err(conflict) => tracing::warn!("the settings in the metadata log are not used: {conflict}"),
         }
         self.broker.layers.store(Arc::new(layers));
+        offline_directories::cordon(&self.broker);
     }
 
     fn configure<'p>(
@@ -155,7 +158,7 @@ impl Replicas {
     ) -> Vec<TopicPartition> {
         let mut gone = Vec::new();
         for (id, topic) in deleted {
-            hosted.remove(*id).iter().for_each(|partition| self.give_up(partition));
+            hosted.remove(*id).iter().for_each(|partition| give_up(&self.broker, partition));
             // Those too whose folder could not be loaded.
             let here =
                 topic.partitions().filter(|(_, state)| state.replicas.contains(&self.broker.node_id()));
@@ -177,18 +180,13 @@ impl Replicas {
         };
         let left = changed.iter().filter(is_elsewhere).filter_map(|id| {
             let partition = hosted.remove_partition(id.topic_id, id.partition)?;
-            self.give_up(&partition);
+            give_up(&self.broker, &partition);
             if &**partition.topic() == CONSUMER_OFFSETS {
                 self.broker.groups().unload(id.partition);
             }
             Some(name_of(partition.topic(), id.partition))
         });
         left.collect()
-    }
-
-    fn give_up(&self, partition: &Partition) {
-        self.broker.fetchers().leave(key_of(partition));
-        partition.retire();
     }
 
     /// Opens or creates the partitions that are to be here and are not yet. Returns what was placed in a directory of this broker's choice.
@@ -328,6 +326,21 @@ fn tell_groups(
     }
 }
 
+fn tell_of_brokers(image: &MetadataImage, hosted: &HostedTopics) {
+    for partition in hosted.partitions() {
+        let id = TopicIdPartition { topic_id: partition.topic_id(), partition: partition.index() };
+        if let Some(state) = image.topics.partition(id) {
+            partition.brokers_changed(state, &image.cluster);
+        }
+    }
+}
+
+/// Nobody gets anything from a partition any more, and it follows nobody.
+pub(crate) fn give_up(broker: &Broker, partition: &Partition) {
+    broker.fetchers().leave(key_of(partition));
+    partition.retire();
+}
+
 /// Between two attempts to tell the controller of directories.
 const TELL_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
@@ -413,6 +426,10 @@ fn open_all(dirs: &LogDirs, wanted: Vec<Wanted>, now_ms: i64) -> Vec<(Wanted, Re
     for wanted in wanted {
         match open(dirs, &wanted, now_ms) {
             Ok(replica) => opened.push((wanted, replica)),
+            // Told when the directory went offline.
+            Err(CreateError::NoDirectory) => {
+                tracing::debug!("{}-{} has no usable directory", wanted.name, wanted.id.partition)
+            }
             Err(error) => {
                 tracing::error!("{}-{} cannot be opened: {error}", wanted.name, wanted.id.partition)
             }
@@ -425,6 +442,9 @@ fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateE
     let partition = name_of(&wanted.name, wanted.id.partition);
     let topic_id = wanted.id.topic_id;
     let here = dirs.get(&partition);
+    if here.as_ref().is_some_and(|here| !here.directory.is_online()) {
+        return Err(CreateError::NoDirectory);
+    }
     let failed = dirs.failed(&partition).and_then(|failed| failed.topic_id);
     match here.as_ref().map_or(failed, |replica| replica.topic_id) {
         Some(other) if other != topic_id => {

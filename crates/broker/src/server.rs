@@ -36,6 +36,7 @@ use crate::listener::{self, ConnectionCount, ListenerRole};
 use crate::metadata_start;
 use crate::metrics::{self, Metrics};
 use crate::observer::Observer;
+use crate::offline_directories;
 use crate::peers::Peers;
 use crate::registration::{self, Registration, RegistrationRefused};
 use crate::replica_move;
@@ -171,8 +172,11 @@ impl Starting {
             metrics: Metrics::new(environment.executors.workers() + 1, environment.clock.now_ms()),
             epoch: AtomicI64::new(-1),
             heartbeat_due: Notify::new(),
+            offline_directories: Default::default(),
             stopping,
         });
+        offline_directories::cordon(&broker);
+        offline_directories::watch(&broker);
         let metrics_address = metrics_socket.as_ref().and_then(|socket| socket.local_addr().ok());
         if let Some(socket) = metrics_socket {
             let asked = broker.clone();
@@ -399,9 +403,7 @@ impl Server {
         if let Some(error) = self.metadata_dir.error() {
             return Some(format!("the directory of the metadata log is offline: {error}"));
         }
-        let errors: Option<Vec<_>> =
-            self.broker.log_dirs().directories().iter().map(|directory| directory.error()).collect();
-        Some(format!("all log directories are offline: {}", errors?.first()?))
+        offline_directories::reason_to_stop(&self.broker)
     }
 
     /// Stops in order: leaderships are handed over, connections end, logs are flushed and closed.

@@ -1,5 +1,7 @@
 //! A broker's settings as its code reads them; those that never change at run time are in `NodeConfig`.
 
+use std::path::{Path, PathBuf};
+
 use crate::conflict::{Conflict, require};
 use crate::endpoint::HostCounts;
 use crate::layers::Layers;
@@ -27,6 +29,7 @@ snapshot! {
         controller_quorum_request_timeout_ms: i32 = "controller.quorum.request.timeout.ms",
         controller_quorum_retry_backoff_ms: i32 = "controller.quorum.retry.backoff.ms",
         controller_socket_timeout_ms: i32 = "controller.socket.timeout.ms",
+        cordoned_log_dirs: Vec<String> = "cordoned.log.dirs",
         default_replication_factor: i32 = "default.replication.factor",
         delete_topic_enable: bool = "delete.topic.enable",
         fetch_max_bytes: i32 = "fetch.max.bytes",
@@ -40,6 +43,7 @@ snapshot! {
         log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",
         log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size",
         log_cleaner_enable: bool = "log.cleaner.enable",
+        log_dir_failure_timeout_ms: i64 = "log.dir.failure.timeout.ms",
         log_flush_offset_checkpoint_interval_ms: i32 = "log.flush.offset.checkpoint.interval.ms",
         log_flush_scheduler_interval_ms: i64 = "log.flush.scheduler.interval.ms",
         log_flush_start_offset_checkpoint_interval_ms: i32 = "log.flush.start.offset.checkpoint.interval.ms",
@@ -95,6 +99,21 @@ impl BrokerConfig {
         check_replication(layers)?;
         config.check_connections(layers)?;
         Ok(config)
+    }
+
+    /// Checks that `cordoned.log.dirs` names folders of the broker, or `*` alone.
+    pub fn check_cordoned(&self, log_dirs: &[PathBuf]) -> Result<(), Conflict> {
+        let cordoned = &self.cordoned_log_dirs;
+        if cordoned.iter().any(|dir| dir == "*") {
+            return require(cordoned.len() == 1, || {
+                "cordoned.log.dirs holds *, which stands for all, and other folders".to_owned()
+            });
+        }
+        let is_known = |dir: &&String| log_dirs.iter().any(|known| known == Path::new(dir.as_str()));
+        match cordoned.iter().find(|dir| !is_known(dir)) {
+            Some(dir) => Err(Conflict::new(format!("cordoned.log.dirs holds {dir}, but log.dirs does not"))),
+            None => Ok(()),
+        }
     }
 
     fn check_connections(&self, layers: &Layers) -> Result<(), Conflict> {

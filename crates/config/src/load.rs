@@ -213,6 +213,7 @@ pub fn load(options: &Options) -> Result<Loaded, LoadError> {
     let layers = Layers::new(values).map_err(|error| Problem::Value { origin: Origin::BuiltIn, error })?;
     let node = NodeConfig::new(&layers).map_err(Problem::from)?;
     let broker = BrokerConfig::new(&layers).map_err(Problem::from)?;
+    broker.check_cordoned(&node.log_dirs).map_err(Problem::from)?;
     Ok(Loaded { layers, node, broker, warnings: made.warnings })
 }
 

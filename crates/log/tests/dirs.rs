@@ -5,6 +5,7 @@ mod support;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::disk::{self, Disk, RealDisk};
@@ -414,9 +415,14 @@ fn a_broken_disk_takes_its_directory_offline_and_no_other() {
     append(&replica, "a");
     disk.inject(Fault::always(Operation::Sync, "/a/", io::ErrorKind::Other));
     let error = replica.log.flush(1).unwrap_err();
-    let offline = dirs.note_error(&error).unwrap();
-    assert_eq!(offline.path(), Path::new("/a"));
-    assert!(dirs.note_error(&error).is_none(), "it is known already");
+    let told = Arc::new(AtomicUsize::new(0));
+    let counted = told.clone();
+    dirs.tell_failures(move || _ = counted.fetch_add(1, Ordering::Relaxed));
+    dirs.note_error(&error);
+    dirs.note_error(&error);
+    assert_eq!(told.load(Ordering::Relaxed), 1, "it is told once");
+    assert!(dirs.is_offline(&replica.log.dir()));
+    assert!(dirs.directories()[1].is_online());
     assert_eq!(create(&dirs, 1).directory.path(), Path::new("/b"));
     assert!(dirs.describe()[0].error.is_some());
 
@@ -445,10 +451,43 @@ fn a_cut_that_cannot_be_written_down_ends_all_changes() {
     let other = create(&dirs, 1);
     append(&other, "b");
     disk.inject(Fault::once(Operation::Sync, ".log", io::ErrorKind::Other));
-    dirs.note_error(&other.log.flush(1).unwrap_err()).unwrap();
+    dirs.note_error(&other.log.flush(1).unwrap_err());
     assert!(replica.log.truncate_to(2, 0).unwrap());
     assert!(dirs.checkpoint_cut(&replica.log).is_err(), "the directory is offline");
     assert!(replica.log.is_failed());
+}
+
+/// What waits for its deletion in a directory that is offline must not keep other directories' files from going.
+#[test]
+fn files_go_although_another_directory_is_offline() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    let replicas = [create(&dirs, 0), create(&dirs, 1)];
+    for (number, replica) in (0..).zip(&replicas) {
+        append(replica, "a");
+        dirs.delete(&partition(number), 0).unwrap();
+    }
+    disk.inject(Fault::always(Operation::Name, "/a/", io::ErrorKind::Other));
+    let failed = replicas.iter().find(|replica| replica.directory.path() == Path::new("/a")).unwrap();
+    dirs.note_error(&failed.log.remove().unwrap_err());
+    dirs.remove_deleted(i64::MAX).unwrap();
+    let left = |path| disk.list(Path::new(path)).unwrap().iter().filter(|entry| entry.is_dir).count();
+    assert_eq!((left("/a"), left("/b")), (1, 0));
+}
+
+#[test]
+fn cordoned_directories_get_new_replicas_last() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    dirs.set_cordoned([PathBuf::from("/a")].into());
+    for number in 0..2 {
+        assert_eq!(create(&dirs, number).directory.path(), Path::new("/b"));
+    }
+    assert!(dirs.describe()[0].is_cordoned && !dirs.describe()[1].is_cordoned);
+    dirs.set_cordoned(["/a", "/b"].map(PathBuf::from).into());
+    assert_eq!(create(&dirs, 2).directory.path(), Path::new("/a"), "there is nowhere else");
 }
 
 /// Without room at the sync, what was written before may be gone: unlike at a write, that is no state that passes.
@@ -463,7 +502,8 @@ fn a_sync_without_room_takes_the_directory_offline() {
     let error = replica.log.flush(1).unwrap_err();
     assert!(!error.is_full(), "{error}");
     assert!(replica.log.is_failed());
-    assert!(dirs.note_error(&error).is_some());
+    dirs.note_error(&error);
+    assert!(!dirs.directories()[0].is_online());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::directory_id;
 use crate::features::VersionRange;
 use crate::metadata_version::MetadataVersion;
+use crate::partition::Partition;
 
 /// Where a node listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,6 +276,16 @@ impl ClusterImage {
     /// The registered controllers by id.
     pub fn controllers(&self) -> impl Iterator<Item = &Arc<ControllerRegistration>> + '_ {
         self.controllers.values()
+    }
+
+    /// The replicas of a partition that cannot serve: their broker is fenced or gone, or the disk of their directory failed.
+    pub fn offline_replicas(&self, partition: &Partition) -> Vec<i32> {
+        let replicas = partition.replicas.iter().zip(&partition.directories);
+        let offline = replicas.filter(|(id, directory)| {
+            let broker = self.broker(**id).filter(|broker| !broker.fenced);
+            !broker.is_some_and(|broker| broker.has_online_directory(**directory))
+        });
+        offline.map(|(id, _)| *id).collect()
     }
 
     /// The broker of that incarnation.

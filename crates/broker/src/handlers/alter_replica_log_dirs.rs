@@ -47,6 +47,9 @@ fn start_all(broker: &Arc<Broker>, moves: Vec<Move>) -> Vec<(TopicPartition, Err
 
 fn start(broker: &Arc<Broker>, replica: &TopicPartition, path: &Path) -> Result<(), ErrorCode> {
     let target = broker.log_dirs().directories().iter().find(|directory| directory.path() == path);
+    if target.is_some_and(|directory| broker.log_dirs().is_cordoned(directory)) {
+        return Err(ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+    }
     let target = target.and_then(|directory| directory.id()).ok_or(ErrorCode::LOG_DIR_NOT_FOUND)?;
     let hosted = broker.hosted();
     let topic = hosted.by_name(&replica.topic).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;

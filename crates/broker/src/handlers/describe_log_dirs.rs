@@ -52,6 +52,7 @@ fn result(directory: DirectoryDescription, wanted: &Wanted) -> DescribeLogDirsRe
         topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic { name: name.into(), partitions });
     DescribeLogDirsResult {
         log_dir: directory.path.into(),
+        is_cordoned: directory.is_cordoned,
         topics: topics.collect(),
         total_bytes: directory.space.map_or(-1, |space| space.total_bytes as i64),
         usable_bytes: directory.space.map_or(-1, |space| space.usable_bytes as i64),

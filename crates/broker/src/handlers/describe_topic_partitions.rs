@@ -117,7 +117,7 @@ impl<'p> Page<'p> {
             isr_nodes: partition.isr.to_vec(),
             eligible_leader_replicas: Some(partition.elr.to_vec()),
             last_known_elr: Some(partition.last_known_elr.to_vec()),
-            offline_replicas: partition.replicas.iter().copied().filter(|id| !alive(*id)).collect(),
+            offline_replicas: self.image.cluster.offline_replicas(partition),
         }
     }
 }

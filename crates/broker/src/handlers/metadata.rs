@@ -180,7 +180,7 @@ impl View<'_> {
             leader_epoch: partition.leader_epoch,
             replica_nodes: partition.replicas.to_vec(),
             isr_nodes: partition.isr.to_vec(),
-            offline_replicas: self.offline_replicas(partition),
+            offline_replicas: self.image.cluster.offline_replicas(partition),
         }
     }
 
@@ -193,15 +193,6 @@ impl View<'_> {
             None if self.version >= LISTENER_NOT_FOUND_SINCE => ErrorCode::LISTENER_NOT_FOUND,
             None => ErrorCode::LEADER_NOT_AVAILABLE,
         }
-    }
-
-    fn offline_replicas(&self, partition: &Partition) -> Vec<i32> {
-        let replicas = partition.replicas.iter().zip(&partition.directories);
-        let offline = replicas.filter(|(id, directory)| {
-            let broker = self.image.cluster.broker(**id).filter(|broker| !broker.fenced);
-            !broker.is_some_and(|broker| broker.has_online_directory(**directory))
-        });
-        offline.map(|(id, _)| *id).collect()
     }
 }
 

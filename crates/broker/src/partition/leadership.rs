@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use klamm_log::Log;
-use klamm_metadata::cluster::ClusterImage;
+use klamm_metadata::cluster::{BrokerRegistration, ClusterImage};
 use klamm_metadata::partition::Partition as Registration;
 use klamm_protocol::ErrorCode;
 use klamm_replica::{FollowerFetch, IsrProposal, Leader, LeaderStep, Moment, ProposalAnswer};
@@ -74,9 +74,15 @@ pub(crate) struct Followed {
     pub(crate) proposal: Option<IsrProposal>,
 }
 
-/// The epoch of a broker that may be in sync.
-fn live_epoch(cluster: &ClusterImage) -> impl Fn(i32) -> Option<i64> + '_ {
-    |id| cluster.broker(id).filter(|broker| broker.is_active()).map(|broker| broker.epoch)
+/// The epoch of a broker whose replica may be in sync. One whose disk failed is waited for no more.
+fn live_epoch<'s>(state: &'s Registration, cluster: &'s ClusterImage) -> impl Fn(i32) -> Option<i64> + 's {
+    let is_on_disk = |broker: &BrokerRegistration| {
+        state.directory(broker.id).is_none_or(|directory| broker.has_online_directory(directory))
+    };
+    move |id| {
+        let broker = cluster.broker(id).filter(|broker| broker.is_active() && is_on_disk(broker))?;
+        Some(broker.epoch)
+    }
 }
 
 impl Partition {
@@ -120,10 +126,12 @@ impl Partition {
                 self.leadership.store(Arc::new(new));
                 LeaderStep::default()
             }
-            Some(leader) => leader.update(state, live_epoch(cluster), self.moment(&log)),
+            Some(leader) => leader.update(state, live_epoch(state, cluster), self.moment(&log)),
             vacant => {
                 let moment = self.moment(&log);
-                vacant.insert(Leader::new(broker_id, state, live_epoch(cluster), moment)).appended(moment)
+                vacant
+                    .insert(Leader::new(broker_id, state, live_epoch(state, cluster), moment))
+                    .appended(moment)
             }
         };
         if let Some(leader) = &*leader {
@@ -152,9 +160,9 @@ impl Partition {
         self.wake_all();
     }
 
-    /// Brokers were fenced, unfenced or registered anew.
-    pub(crate) fn brokers_changed(&self, cluster: &ClusterImage) {
-        let _ = self.step(|leader, moment| leader.brokers_changed(live_epoch(cluster), moment));
+    /// Brokers were fenced, unfenced or registered anew, or lost a disk.
+    pub(crate) fn brokers_changed(&self, state: &Registration, cluster: &ClusterImage) {
+        let _ = self.step(|leader, moment| leader.brokers_changed(live_epoch(state, cluster), moment));
     }
 
     /// Looks for replicas that lag. Returns what is to be proposed to the controller.

@@ -128,10 +128,11 @@ fn a_deletion_of_records_does_not_wait_for_who_is_fenced_meanwhile() {
     type News<'n> = &'n dyn Fn(&Arc<Partition>);
     let all = cluster(&[1, 2]);
     let gone = cluster(&[1]);
-    let news: [News<'_>; 2] = [&|partition| partition.brokers_changed(&gone.cluster), &|partition| {
-        let shrunk = Registration { partition_epoch: 6, isr: [1].as_slice().into(), ..led(5) };
-        partition.follow(1, &shrunk, &gone.cluster);
-    }];
+    let news: [News<'_>; 2] =
+        [&|partition| partition.brokers_changed(&led(5), &gone.cluster), &|partition| {
+            let shrunk = Registration { partition_epoch: 6, isr: [1].as_slice().into(), ..led(5) };
+            partition.follow(1, &shrunk, &gone.cluster);
+        }];
     for tell in news {
         let partition = partition("t");
         partition.follow(1, &led(5), &all.cluster);

@@ -37,6 +37,8 @@ pub(crate) enum Role {
 pub(crate) struct Cluster {
     names: Names,
     roles: BTreeMap<i32, Role>,
+    /// Settings beside those that make it a cluster; they win.
+    set: Vec<String>,
     disks: BTreeMap<i32, SimulatedDisk>,
     nodes: BTreeMap<i32, Node>,
 }
@@ -51,10 +53,11 @@ struct Node {
 
 impl Cluster {
     /// Formats a node for each role, counted from 1, and starts none.
-    pub(crate) fn new(roles: &[Role]) -> Self {
+    pub(crate) fn new(roles: &[Role], set: &[&str]) -> Self {
         let mut cluster = Self {
             names: Names::default(),
             roles: (1..).zip(roles.iter().copied()).collect(),
+            set: set.iter().map(|setting| setting.to_string()).collect(),
             disks: BTreeMap::new(),
             nodes: BTreeMap::new(),
         };
@@ -78,7 +81,12 @@ impl Cluster {
 
     /// A cluster all of whose nodes are up.
     pub(crate) fn started(roles: &[Role]) -> Self {
-        let mut cluster = Self::new(roles);
+        Self::started_with(roles, &[])
+    }
+
+    /// The same with settings beside those that make it a cluster.
+    pub(crate) fn started_with(roles: &[Role], set: &[&str]) -> Self {
+        let mut cluster = Self::new(roles, set);
         let ids: Vec<_> = cluster.roles.keys().copied().collect();
         cluster.start_all(&ids);
         cluster
@@ -142,6 +150,17 @@ impl Cluster {
         drop(self.nodes.remove(&id).expect("it runs"));
     }
 
+    /// Waits until a node that stops by itself has ended; why it did.
+    pub(crate) fn end(&mut self, id: i32) -> String {
+        let node = self.nodes.remove(&id).expect("it runs");
+        node.ended.recv_timeout(PATIENCE).expect("it ends").unwrap_err()
+    }
+
+    /// A node's disk.
+    pub(crate) fn disk(&self, id: i32) -> &SimulatedDisk {
+        &self.disks[&id]
+    }
+
     /// Whether a node runs.
     pub(crate) fn is_up(&self, id: i32) -> bool {
         self.nodes.contains_key(&id)
@@ -175,7 +194,8 @@ impl Cluster {
             format!("broker.rack=rack{id}"),
             "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector".to_owned(),
         ];
-        load(&Options { set: set.to_vec(), ..Options::default() }).unwrap()
+        let set = set.into_iter().chain(self.set.iter().cloned());
+        load(&Options { set: set.collect(), ..Options::default() }).unwrap()
     }
 
     fn address(&self, id: i32, port: u16) -> SocketAddr {

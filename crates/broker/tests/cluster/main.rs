@@ -2,6 +2,7 @@
 
 mod cluster;
 mod coordinators;
+mod directories;
 mod envelopes;
 mod membership;
 mod network;

@@ -34,7 +34,12 @@ pub(crate) struct Seen {
 
 impl Replicated {
     pub(crate) fn new(min_insync_replicas: &'static str) -> Self {
-        let cluster = Cluster::started(THREE);
+        Self::with(&[], min_insync_replicas)
+    }
+
+    /// The same on nodes with settings of their own.
+    pub(crate) fn with(set: &[&str], min_insync_replicas: &'static str) -> Self {
+        let cluster = Cluster::started_with(THREE, set);
         eventually("all brokers are alive", || cluster.alive(1) == [1, 2, 3]);
         let config = CreatableTopicConfig {
             name: "min.insync.replicas".into(),

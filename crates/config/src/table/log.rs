@@ -30,7 +30,7 @@ settings! { pub(super) LOG:
         "Folder for data, used when `log.dirs` is not set.";
     list "log.dirs" = null, not_empty, read_only, done:
         "Folders for data; partitions are spread over them.";
-    list "cordoned.log.dirs" = "", any, per_broker, later:
+    list "cordoned.log.dirs" = "", any, per_broker, done:
         "Folders that get no new partitions; `*` is all of them.";
     int "log.segment.bytes" = "1073741824", at_least(1_048_576), cluster_wide, done:
         "Size at which a segment is closed and the next one begun.";
@@ -70,7 +70,7 @@ settings! { pub(super) LOG:
         "How far in the past a producer's timestamp may lie.";
     long "log.message.timestamp.after.max.ms" = "3600000", at_least(0), cluster_wide, done:
         "How far in the future a producer's timestamp may lie.";
-    long "log.dir.failure.timeout.ms" = "30000", at_least(1), read_only, later:
+    long "log.dir.failure.timeout.ms" = "30000", at_least(1), read_only, done:
         "A broker that cannot report a failed folder for this long stops.";
     long "log.initial.task.delay.ms" = "30000", at_least(0), read_only, done, internal():
         "Wait after start before retention, flushing and checkpoints begin.";

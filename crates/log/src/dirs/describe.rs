@@ -18,6 +18,8 @@ pub struct DirectoryDescription {
     pub id: Option<Uuid>,
     /// What took it offline, if anything did.
     pub error: Option<StorageError>,
+    /// Whether it takes no new replicas.
+    pub is_cordoned: bool,
     /// Size and room of its volume; `None` if that cannot be asked.
     pub space: Option<Space>,
     /// The replicas in it.
@@ -57,6 +59,7 @@ impl LogDirs {
                 path: directory.path().to_string_lossy().into_owned(),
                 id: directory.id(),
                 error: directory.error(),
+                is_cordoned: self.is_cordoned(directory),
                 space: self.disk.space(directory.path()).ok(),
                 replicas: replicas.chain(futures).collect(),
             }

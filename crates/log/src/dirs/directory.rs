@@ -97,15 +97,17 @@ impl LogDirectory {
         self.clean_shutdown?.broker_epoch
     }
 
-    /// A broken disk takes the directory offline for good; a full one or a damaged file does not.
-    pub(super) fn note_error(&self, error: &StorageError) {
+    /// A broken disk takes the directory offline for good; a full one or a damaged file does not. True when this error did.
+    pub(super) fn note_error(&self, error: &StorageError) -> bool {
         let is_disk = !error.is_full() && !error.is_damage() && !error.is_not_found();
         let mut known = self.error.lock();
-        if is_disk && known.is_none() {
-            *known = Some(error.clone());
-            drop(known);
-            self.tell_offline();
+        if !is_disk || known.is_some() {
+            return false;
         }
+        *known = Some(error.clone());
+        drop(known);
+        self.tell_offline();
+        true
     }
 
     /// Says in the log what took the directory offline, if anything did.

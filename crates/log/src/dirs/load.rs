@@ -67,7 +67,7 @@ impl LogDirs {
                     self.add_loaded(folder, replica, recovery, loading.now_ms, &mut report)
                 }
                 Err(error) => {
-                    folder.directory.note_error(&error);
+                    self.note(&folder.directory, &error);
                     self.note_failed(&folder);
                     report.failed.push((folder.partition, error));
                 }

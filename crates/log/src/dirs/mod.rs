@@ -8,6 +8,7 @@
 mod checkpoints;
 mod describe;
 mod directory;
+mod failures;
 mod load;
 mod movement;
 mod removal;
@@ -35,6 +36,7 @@ use crate::error::StorageError;
 use crate::files::OpenFiles;
 use crate::log::{Log, LogOpening, RecoveryReport};
 use crate::names::{FolderKind, TopicPartition, folder_name};
+use failures::FailureListener;
 
 /// A partition's log and where it is.
 #[derive(Clone, Debug)]
@@ -70,6 +72,10 @@ pub struct LogDirs {
     disk: Arc<dyn Disk>,
     files: Arc<OpenFiles>,
     directories: Vec<Arc<LogDirectory>>,
+    /// Told when one of them goes offline.
+    failure_listener: FailureListener,
+    /// The paths of those that take no new replicas (KIP-1066).
+    cordoned: RwLock<BTreeSet<PathBuf>>,
     replicas: RwLock<BTreeMap<TopicPartition, Replica>>,
     /// Replicas being filled to replace the current one in another directory.
     futures: RwLock<BTreeMap<TopicPartition, Replica>>,
@@ -165,6 +171,8 @@ impl LogDirs {
             disk,
             files: OpenFiles::new(open_files_max),
             directories,
+            failure_listener: FailureListener::default(),
+            cordoned: RwLock::default(),
             replicas: RwLock::default(),
             futures: RwLock::default(),
             separate: RwLock::default(),
@@ -256,13 +264,35 @@ impl LogDirs {
         self.check_unused(partition)?;
         let directory = match directory {
             Some(id) => self.online().find(|directory| directory.id() == Some(id)),
-            None => self.online().min_by_key(|directory| directory.replica_count().load(Ordering::Relaxed)),
+            None => self.choose_directory(),
         };
         let directory = Arc::clone(directory.ok_or(CreateError::NoDirectory)?);
         let name = folder_name(partition, FolderKind::Current, 0);
         let replica = self.make_folder(directory, &name, topic_id, config, 0, now_ms)?;
         replicas.insert(partition.clone(), replica.clone());
         Ok(replica)
+    }
+
+    /// The directory with the fewest replicas. Cordoned ones come last: the controller may have placed a replica on this node before it
+    /// heard that all are cordoned.
+    fn choose_directory(&self) -> Option<&Arc<LogDirectory>> {
+        let rank = |directory: &&Arc<LogDirectory>| {
+            (self.is_cordoned(directory), directory.replica_count().load(Ordering::Relaxed))
+        };
+        self.online().min_by_key(rank)
+    }
+
+    /// Replaces the set of directories that take no new replicas, by path. Whether it was another one.
+    pub fn set_cordoned(&self, paths: BTreeSet<PathBuf>) -> bool {
+        let mut cordoned = self.cordoned.write();
+        let is_change = *cordoned != paths;
+        *cordoned = paths;
+        is_change
+    }
+
+    /// Whether a directory takes no new replicas.
+    pub fn is_cordoned(&self, directory: &LogDirectory) -> bool {
+        self.cordoned.read().contains(directory.path())
     }
 
     /// Refuses names whose folder is somebody else's, or could not be loaded.
@@ -366,19 +396,6 @@ impl LogDirs {
     /// From now on a stop of this directory counts as unclean until [`close`](Self::close).
     pub fn begin(&self, directory: &LogDirectory) -> Result<(), StorageError> {
         directory.begin(&*self.disk)
-    }
-
-    /// The directory that an error came from goes offline, unless its disk is only full or a file's content at fault.
-    /// Returns the directory if this took it down, for the broker to report.
-    pub fn note_error(&self, error: &StorageError) -> Option<Arc<LogDirectory>> {
-        let directory = self.directories.iter().find(|directory| error.path.starts_with(directory.path()))?;
-        let was_online = directory.is_online();
-        directory.note_error(error);
-        (was_online && !directory.is_online()).then(|| Arc::clone(directory))
-    }
-
-    fn on<T>(&self, directory: &LogDirectory, result: Result<T, StorageError>) -> Result<T, StorageError> {
-        result.inspect_err(|e| directory.note_error(e))
     }
 
     fn online(&self) -> impl Iterator<Item = &Arc<LogDirectory>> {

@@ -136,8 +136,9 @@ impl LogDirs {
     /// Removes folders and segments whose deletion is due. Takes as long as the file system needs for it.
     pub fn remove_deleted(&self, now_ms: i64) -> Result<(), StorageError> {
         let due: Vec<_> = self.deleted.lock().extract_if(.., |(due_ms, _)| *due_ms <= now_ms).collect();
-        due.into_iter().try_for_each(|(_, log)| log.remove())?;
-        for (_, replica) in self.replicas() {
+        let mut due = due.into_iter().filter(|(_, log)| !self.is_offline(&log.dir()));
+        due.try_for_each(|(_, log)| log.remove())?;
+        for (_, replica) in self.replicas().into_iter().filter(|(_, replica)| replica.directory.is_online()) {
             self.on(&replica.directory, replica.log.remove_deleted_files(now_ms).map(|_| ()))?;
         }
         Ok(())
