@@ -29,6 +29,7 @@ use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
 use crate::replica_move::Moves;
 use crate::replication::{Fetchers, IsrChanges};
+use crate::throttles::Throttles;
 
 /// The broker.
 pub(crate) struct Broker {
@@ -58,6 +59,7 @@ pub(crate) struct Broker {
     pub(crate) moves: Moves,
     pub(crate) isr_changes: IsrChanges,
     pub(crate) fetchers: Fetchers,
+    pub(crate) throttles: Throttles,
     pub(crate) connections: ConnectionCount,
     pub(crate) metrics: Metrics,
     pub(crate) epoch: AtomicI64,
@@ -155,6 +157,11 @@ impl Broker {
     /// What fetches from the leaders of partitions that are followed here.
     pub(crate) fn fetchers(&self) -> &Fetchers {
         &self.fetchers
+    }
+
+    /// Bounds on what is replicated.
+    pub(crate) fn throttles(&self) -> &Throttles {
+        &self.throttles
     }
 
     pub(crate) fn producer_ids(&self) -> &ProducerIds {

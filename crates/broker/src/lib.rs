@@ -32,6 +32,7 @@ mod replication;
 mod request;
 mod server;
 mod storage;
+mod throttles;
 mod worker_threads;
 
 pub use controller::{DriverError, MetadataLogError};

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use klamm_log::{MoveError, TopicPartition};
 use klamm_metadata::TopicIdPartition;
@@ -16,6 +17,8 @@ use crate::environment::Place;
 use crate::partition::Partition;
 use crate::replicas;
 
+/// How often it is looked whether the bound on moves has changed.
+const BOUND_LOOK_MS: i64 = 1000;
 /// Bytes copied in a step.
 const STEP_BYTES: usize = 16 * 1024 * 1024;
 
@@ -86,6 +89,7 @@ async fn run(broker: Arc<Broker>) {
 async fn move_one(broker: &Arc<Broker>, partition: Arc<Partition>) {
     let name = name_of(&partition);
     loop {
+        wait_for_bound(broker).await;
         let (worker, moving) = (broker.clone(), partition.clone());
         match broker.environment().blocking(move || step(&worker, &moving)).await {
             Ok(Ok(None)) => {}
@@ -106,11 +110,25 @@ async fn move_one(broker: &Arc<Broker>, partition: Arc<Partition>) {
     }
 }
 
+/// Waits until as little was moved of late as settings allow. They may change meanwhile.
+async fn wait_for_bound(broker: &Broker) {
+    let clock = &broker.environment().clock;
+    while let Some(due_ms) = broker.throttles().moves.due_ms(clock.now_ms()) {
+        let wait_ms = (due_ms - clock.now_ms()).clamp(1, BOUND_LOOK_MS);
+        tokio::time::sleep(Duration::from_millis(wait_ms as u64)).await;
+    }
+}
+
 /// One step; the new directory when it was the last. The partition gets the copy at once: until then it takes no appends.
 fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveError> {
     let (dirs, now_ms) = (broker.log_dirs(), broker.environment().clock.now_ms());
     let name = name_of(partition);
-    if !dirs.copy_step(&name, STEP_BYTES, now_ms)?.is_caught_up {
+    let bound = &broker.throttles().moves;
+    let allowed =
+        bound.bytes_per_second().map_or(STEP_BYTES, |bytes| bytes.clamp(1, STEP_BYTES as u64) as usize);
+    let copied = dirs.copy_step(&name, allowed, now_ms)?;
+    bound.record(copied.bytes, now_ms);
+    if !copied.is_caught_up {
         return Ok(None);
     }
     let moved = dirs.finish_move(&name, now_ms)?;

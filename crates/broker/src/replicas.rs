@@ -123,7 +123,10 @@ impl Replicas {
             tracing::warn!("a setting in the metadata log is not used: {error}");
         }
         match BrokerConfig::new(&layers) {
-            Ok(config) => self.broker.config.store(Arc::new(config)),
+            Ok(config) => {
+                self.broker.throttles().follow(&config);
+                self.broker.config.store(Arc::new(config));
+            }
             Err(conflict) => tracing::warn!("the settings in the metadata log are not used: {conflict}"),
         }
         self.broker.layers.store(Arc::new(layers));

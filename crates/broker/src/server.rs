@@ -43,6 +43,7 @@ use crate::replica_move;
 use crate::replicas::{self, Replicas};
 use crate::replication::{self, Fetchers};
 use crate::storage::{self, DirectoryError, Storage, log_threads, random_uuid};
+use crate::throttles::Throttles;
 
 mod sockets;
 
@@ -167,6 +168,7 @@ impl Starting {
             producer_ids: Default::default(),
             moves: Default::default(),
             isr_changes: Default::default(),
+            throttles: Throttles::new(&config),
             fetchers: Fetchers::new(node.inter_broker_listener.clone()),
             connections: ConnectionCount::default(),
             metrics: Metrics::new(environment.executors.workers() + 1, environment.clock.now_ms()),

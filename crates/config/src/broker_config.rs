@@ -14,6 +14,8 @@ snapshot! {
     /// A broker's settings; immutable, built anew when one of them changes. What topics inherit is in
     /// [`TopicConfig::defaults`](crate::TopicConfig::defaults).
     pub BrokerConfig of Broker {
+        alter_log_dirs_replication_quota_window_num: i32 = "alter.log.dirs.replication.quota.window.num",
+        alter_log_dirs_replication_quota_window_size_seconds: i32 = "alter.log.dirs.replication.quota.window.size.seconds",
         auto_create_topics_enable: bool = "auto.create.topics.enable",
         auto_leader_rebalance_enable: bool = "auto.leader.rebalance.enable",
         broker_heartbeat_interval_ms: i32 = "broker.heartbeat.interval.ms",
@@ -33,6 +35,7 @@ snapshot! {
         default_replication_factor: i32 = "default.replication.factor",
         delete_topic_enable: bool = "delete.topic.enable",
         fetch_max_bytes: i32 = "fetch.max.bytes",
+        follower_replication_throttled_rate: i64 = "follower.replication.throttled.rate",
         group_initial_rebalance_delay_ms: i32 = "group.initial.rebalance.delay.ms",
         group_max_session_timeout_ms: i32 = "group.max.session.timeout.ms",
         group_max_size: i32 = "group.max.size",
@@ -40,6 +43,7 @@ snapshot! {
         initial_broker_registration_timeout_ms: i32 = "initial.broker.registration.timeout.ms",
         internal_metadata_log_segment_bytes: Option<i32> = "internal.metadata.log.segment.bytes",
         leader_imbalance_check_interval_seconds: i64 = "leader.imbalance.check.interval.seconds",
+        leader_replication_throttled_rate: i64 = "leader.replication.throttled.rate",
         log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms",
         log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size",
         log_cleaner_enable: bool = "log.cleaner.enable",
@@ -73,6 +77,7 @@ snapshot! {
         offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes",
         producer_id_expiration_check_interval_ms: i32 = "producer.id.expiration.check.interval.ms",
         producer_id_expiration_ms: i32 = "producer.id.expiration.ms",
+        replica_alter_log_dirs_io_max_bytes_per_second: i64 = "replica.alter.log.dirs.io.max.bytes.per.second",
         replica_fetch_backoff_ms: i32 = "replica.fetch.backoff.ms",
         replica_fetch_max_bytes: i32 = "replica.fetch.max.bytes",
         replica_fetch_min_bytes: i32 = "replica.fetch.min.bytes",
@@ -82,6 +87,8 @@ snapshot! {
         replica_lag_time_max_ms: i64 = "replica.lag.time.max.ms",
         replica_selector_class: Option<String> = "replica.selector.class",
         replica_socket_timeout_ms: i32 = "replica.socket.timeout.ms",
+        replication_quota_window_num: i32 = "replication.quota.window.num",
+        replication_quota_window_size_seconds: i32 = "replication.quota.window.size.seconds",
         request_timeout_ms: i32 = "request.timeout.ms",
         socket_listen_backlog_size: i32 = "socket.listen.backlog.size",
         socket_receive_buffer_bytes: i32 = "socket.receive.buffer.bytes",

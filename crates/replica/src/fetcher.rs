@@ -108,10 +108,10 @@ impl Fetcher {
         self.partitions.remove(&key);
     }
 
-    /// Does not ask for a partition before a time, because of an error or because it is throttled.
+    /// Does not ask for a partition before a time, because of an error or because it is throttled; the latest of several counts.
     pub fn delay(&mut self, key: FetchKey, not_before_ms: i64) {
         if let Some(followed) = self.partitions.get_mut(&key) {
-            followed.not_before_ms = not_before_ms;
+            followed.not_before_ms = followed.not_before_ms.max(not_before_ms);
         }
     }
 

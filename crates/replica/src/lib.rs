@@ -16,6 +16,7 @@ mod fetcher;
 pub mod follower;
 mod follower_state;
 mod leader;
+mod throttle;
 
 pub use epoch_end::EpochEnd;
 pub use fetch_session::{
@@ -25,3 +26,4 @@ pub use fetch_session::{
 pub use fetcher::{FetchKey, Fetcher, FetcherRequest, Position};
 pub use follower_state::FollowerState;
 pub use leader::{FetchRefused, FollowerFetch, IsrProposal, Leader, LeaderStep, Moment, ProposalAnswer};
+pub use throttle::Throttle;

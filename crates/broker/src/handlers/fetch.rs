@@ -236,7 +236,12 @@ impl Fetch {
         (max_bytes, min_one_batch): (usize, bool),
         pass: Pass,
     ) -> FetchedPartition {
+        let (max_bytes, min_one_batch) = match self.is_held_up(partition) {
+            true => (0, false),
+            false => (max_bytes, min_one_batch),
+        };
         let mut fetched = partition.fetch(wanted, max_bytes, min_one_batch, self.reader);
+        fetched.is_throttled = self.is_throttled(partition);
         match self.reader {
             Reader::Follower { replica_id, broker_epoch } if pass == Pass::First => {
                 let who = (replica_id, broker_epoch);
@@ -254,6 +259,22 @@ impl Fetch {
             }
             _ => fetched,
         }
+    }
+
+    /// Whether what a follower gets of a partition counts against a bound.
+    fn is_throttled(&self, partition: &Partition) -> bool {
+        let is_follower = matches!(self.reader, Reader::Follower { .. });
+        is_follower
+            && self.broker.throttles().leader.is_set()
+            && partition.is_throttled_leader(self.broker.node_id())
+    }
+
+    /// Whether a follower has to wait, because the bound is exceeded. One that is in sync does not: it would fall out of the ISR by it.
+    fn is_held_up(&self, partition: &Partition) -> bool {
+        let Reader::Follower { replica_id, .. } = self.reader else { return false };
+        self.is_throttled(partition)
+            && self.broker.throttles().leader.due_ms(self.broker.environment().clock.now_ms()).is_some()
+            && partition.as_leader(|leader| !leader.isr().contains(&replica_id)).unwrap_or(false)
     }
 
     fn find(&self, key: &PartitionKey) -> Result<Arc<Partition>, ErrorCode> {
@@ -298,12 +319,13 @@ impl Fetch {
         }
     }
 
-    /// Has `woken` notified when a partition has more than was asked for.
+    /// Has `woken` notified when a partition has more than was asked for. What is held up is looked at again when the request's time is up.
     fn register(&self, woken: &Arc<Notify>) -> Vec<Waiting> {
         let partitions = self.plan.partitions.iter();
         partitions
             .filter_map(|(key, wanted)| {
-                Some(self.find(key).ok()?.wake_beyond(wanted.fetch_offset, self.reader, woken))
+                let partition = self.find(key).ok().filter(|partition| !self.is_held_up(partition))?;
+                Some(partition.wake_beyond(wanted.fetch_offset, self.reader, woken))
             })
             .collect()
     }
@@ -312,6 +334,9 @@ impl Fetch {
     fn answer(&self, fetched: Fetched) -> Result<Response, Fault> {
         let notes: Vec<PartitionAnswer> = fetched.partitions.iter().map(FetchedPartition::note).collect();
         let is_sent = self.broker.fetch_sessions().finish(&self.plan, &notes);
+        let throttled = fetched.partitions.iter().filter(|partition| partition.is_throttled);
+        let throttled_bytes = throttled.map(FetchedPartition::record_bytes).sum();
+        self.broker.throttles().leader.record(throttled_bytes, self.broker.environment().clock.now_ms());
         let (mut slices, mut leaders) = (Vec::new(), BTreeSet::new());
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let answers = self.plan.partitions.iter().zip(fetched.partitions).zip(is_sent);

@@ -60,6 +60,8 @@ pub(crate) struct FetchedPartition {
     /// The replica that a consumer had better ask (KIP-392).
     pub(crate) preferred_read_replica: Option<i32>,
     pub(crate) slice: Option<FileSlice>,
+    /// Whether what it sends counts against the bound on what followers get.
+    pub(crate) is_throttled: bool,
     /// Where the slice counts when it is sent.
     pub(crate) traffic: Option<Arc<Traffic>>,
 }
@@ -76,6 +78,7 @@ impl FetchedPartition {
             diverging_epoch: None,
             preferred_read_replica: None,
             slice: None,
+            is_throttled: false,
             traffic: None,
         }
     }

@@ -163,6 +163,16 @@ impl Partition {
         self.settings.store(settings);
     }
 
+    /// Whether a bound on what followers get concerns this partition, led by that broker.
+    pub(crate) fn is_throttled_leader(&self, broker_id: i32) -> bool {
+        self.settings.load().throttled_leaders.contains(self.index, broker_id)
+    }
+
+    /// Whether a bound on what is fetched concerns that broker's replica.
+    pub(crate) fn is_throttled_follower(&self, broker_id: i32) -> bool {
+        self.settings.load().throttled_followers.contains(self.index, broker_id)
+    }
+
     /// What a produced batch must satisfy.
     pub(crate) fn produce_rules(&self, now_ms: i64) -> ProduceRules {
         ProduceRules { now_ms, ..self.settings.load().produce }

@@ -6,6 +6,8 @@ use klamm_config::{BrokerConfig, CompressionType, MessageTimestampType, TopicCon
 use klamm_log::LogConfig;
 use klamm_records::{Codec, Compression, DecompressLimits, ProduceRules, TimestampType};
 
+use crate::throttles::ThrottledReplicas;
+
 /// Settings shared by all partitions of a topic.
 #[derive(Debug)]
 pub(crate) struct PartitionSettings {
@@ -15,6 +17,10 @@ pub(crate) struct PartitionSettings {
     pub(crate) produce: ProduceRules,
     /// How long a follower may lack something before it is out of sync.
     pub(crate) replica_lag_time_max_ms: i64,
+    /// Leaders whose followers that are out of sync get no more than a bound allows.
+    pub(crate) throttled_leaders: ThrottledReplicas,
+    /// Followers that fetch no more than a bound allows while they are behind.
+    pub(crate) throttled_followers: ThrottledReplicas,
 }
 
 impl PartitionSettings {
@@ -22,6 +28,8 @@ impl PartitionSettings {
         Self {
             log: Arc::new(log_config(&topic, broker)),
             produce: produce_rules(&topic),
+            throttled_leaders: ThrottledReplicas::new(&topic.leader_replication_throttled_replicas),
+            throttled_followers: ThrottledReplicas::new(&topic.follower_replication_throttled_replicas),
             replica_lag_time_max_ms: broker.replica_lag_time_max_ms,
             topic: Arc::new(topic),
         }

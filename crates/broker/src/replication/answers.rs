@@ -24,6 +24,8 @@ const EARLIEST: i64 = -2;
 /// A partition that is followed.
 pub(super) struct Followed {
     pub(super) partition: Arc<Partition>,
+    /// Whether it had all that is committed when the leader last answered.
+    pub(super) is_caught_up: bool,
     /// Answers in a row that were errors.
     pub(super) failures: u32,
 }
@@ -60,9 +62,13 @@ pub(super) fn take(
         match take_one(&known.partition, asked, data) {
             Ok(None) => {
                 known.failures = 0;
+                note_progress(broker, known, data);
                 go_on(fetcher, key, &known.partition);
             }
-            Ok(Some(duty)) => duties.push((key, asked, duty)),
+            Ok(Some(duty)) => {
+                note_progress(broker, known, data);
+                duties.push((key, asked, duty));
+            }
             // A log that the disk has failed is not followed any more: the controller gets to know.
             Err(_) if known.partition.log().is_failed() => fetcher.leave(key),
             Err(error_code) => put_off(broker, fetcher, key, known, error_code),
@@ -117,6 +123,15 @@ fn take_one(
             );
             Err(error.error_code())
         }
+    }
+}
+
+/// What was fetched counts against the bound, and who has caught up is not held up by it.
+fn note_progress(broker: &Broker, followed: &mut Followed, data: &PartitionData<'_>) {
+    followed.is_caught_up = followed.partition.log().log_end_offset() >= data.high_watermark;
+    if followed.partition.is_throttled_follower(broker.node_id()) {
+        let bytes = data.records.as_ref().and_then(|records| records.as_bytes()).map_or(0, <[u8]>::len);
+        broker.throttles().follower.record(bytes, broker.environment().clock.now_ms());
     }
 }
 

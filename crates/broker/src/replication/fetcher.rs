@@ -64,6 +64,7 @@ impl Task {
     async fn round(&mut self) {
         self.take_changes();
         let now_ms = self.broker.environment().clock.now_ms();
+        self.hold_up_throttled(now_ms);
         let Some(request) = self.fetcher.next_request(now_ms) else {
             return self.rest(now_ms).await;
         };
@@ -90,13 +91,24 @@ impl Task {
                     let key = key_of(&partition);
                     if let Some(position) = partition.position() {
                         self.fetcher.follow(key, position);
-                        self.followed.insert(key, Followed { partition, failures: 0 });
+                        self.followed.insert(key, Followed { partition, is_caught_up: false, failures: 0 });
                     }
                 }
                 Change::Leave(key) => {
                     self.fetcher.leave(key);
                     self.followed.remove(&key);
                 }
+            }
+        }
+    }
+
+    /// What lags and is throttled is not asked for while the bound is exceeded.
+    fn hold_up_throttled(&mut self, now_ms: i64) {
+        let broker = &self.broker;
+        let Some(due_ms) = broker.throttles().follower.due_ms(now_ms) else { return };
+        for (key, followed) in &self.followed {
+            if !followed.is_caught_up && followed.partition.is_throttled_follower(broker.node_id()) {
+                self.fetcher.delay(*key, due_ms);
             }
         }
     }

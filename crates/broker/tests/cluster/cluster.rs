@@ -14,8 +14,10 @@ use klamm_config::load::{Loaded, Options, load};
 use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::{Crash, SimulatedDisk};
 use klamm_protocol::messages::create_topics_request::CreatableTopic;
+use klamm_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use klamm_protocol::messages::{
-    CreateTopicsRequest, DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse,
+    CreateTopicsRequest, DescribeClusterRequest, DescribeClusterResponse, IncrementalAlterConfigsRequest,
+    MetadataRequest, MetadataResponse,
 };
 use klamm_protocol::{Decode, ErrorCode, IntoStatic, Reader, Request, Writer, frame, header};
 use tokio::sync::oneshot;
@@ -31,6 +33,14 @@ pub(crate) enum Role {
     Broker,
     Controller,
     Both,
+}
+
+/// Whose settings.
+#[derive(Clone, Copy)]
+pub(crate) enum Resource {
+    Topic(&'static str),
+    Broker(i32),
+    AllBrokers,
 }
 
 /// A cluster whose nodes can be started, stopped and killed.
@@ -228,6 +238,30 @@ impl Cluster {
         let request =
             CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..CreateTopicsRequest::default() };
         self.ask(by, &request, 7).topics[0].error_code
+    }
+
+    /// Has a broker set, or delete, a setting of a resource.
+    pub(crate) fn set(
+        &self,
+        by: i32,
+        resource: Resource,
+        name: &'static str,
+        value: Option<&'static str>,
+    ) -> ErrorCode {
+        let (resource_type, resource_name) = match resource {
+            Resource::Topic(name) => (2, name.to_owned()),
+            Resource::Broker(id) => (4, id.to_string()),
+            Resource::AllBrokers => (4, String::new()),
+        };
+        let config_operation = if value.is_some() { 0 } else { 1 };
+        let config = AlterableConfig { name: name.into(), config_operation, value: value.map(Into::into) };
+        let resource = AlterConfigsResource {
+            resource_type,
+            resource_name: resource_name.into(),
+            configs: vec![config],
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        self.ask(by, &request, 1).responses[0].error_code
     }
 
     pub(crate) fn metadata(&self, id: i32) -> MetadataResponse<'static> {

@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 
 use klamm_log::disk::simulated::{Fault, Operation};
 use klamm_protocol::ErrorCode;
+use klamm_protocol::messages::DescribeLogDirsRequest;
 use klamm_protocol::messages::describe_log_dirs_response::DescribeLogDirsResult;
-use klamm_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use klamm_protocol::messages::{DescribeLogDirsRequest, IncrementalAlterConfigsRequest};
 
-use crate::cluster::{Cluster, Role, eventually};
+use crate::cluster::{Cluster, Resource, Role, eventually};
 use crate::replicated::{ALL, Replicated};
 
 const TWO_DISKS: &[&str] = &["metadata.log.dir=/metadata", "log.dirs=/first,/second"];
@@ -137,15 +136,7 @@ fn a_broker_without_a_disk_stops() {
 }
 
 fn cordon(cluster: &Cluster, broker: i32, dirs: &'static str) -> ErrorCode {
-    let config =
-        AlterableConfig { name: "cordoned.log.dirs".into(), value: Some(dirs.into()), ..Default::default() };
-    let resource = AlterConfigsResource {
-        resource_type: 4,
-        resource_name: broker.to_string().into(),
-        configs: vec![config],
-    };
-    let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
-    cluster.ask(broker, &request, 1).responses[0].error_code
+    cluster.set(broker, Resource::Broker(broker), "cordoned.log.dirs", Some(dirs))
 }
 
 #[test]

@@ -8,3 +8,4 @@ mod membership;
 mod network;
 mod replicated;
 mod replication;
+mod throttles;

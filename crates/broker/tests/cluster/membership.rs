@@ -45,7 +45,7 @@ fn any_broker_makes_a_topic() {
 /// for those may be the one before them.
 #[test]
 fn replicas_that_are_placed_on_a_starting_broker_stay() {
-    let mut cluster = Cluster::new(SPLIT);
+    let mut cluster = Cluster::new(SPLIT, &[]);
     cluster.start_all(&[1, 2]);
     cluster.begin(3);
     let mut made = 0;

@@ -112,7 +112,7 @@ fn a_replica_that_is_not_wanted_leaves_and_comes_again() {
 }
 
 /// Puts the partition on these nodes, and waits until every node knows that it is there.
-fn reassign(replicated: &Replicated, replicas: &[i32]) {
+pub(crate) fn reassign(replicated: &Replicated, replicas: &[i32]) {
     let partition = ReassignablePartition { replicas: Some(replicas.to_vec()), ..Default::default() };
     let topic = ReassignableTopic { name: "t".into(), partitions: vec![partition] };
     let request =

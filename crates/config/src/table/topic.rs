@@ -23,13 +23,13 @@ settings! { pub(super) TOPIC:
         "Flush a partition to disk after this many records; 1 flushes before every acknowledgement.";
     long "flush.ms" = "9223372036854775807", at_least(0), per_resource, done, broker("log.flush.interval.ms"):
         "Longest time a record stays unflushed.";
-    list "follower.replication.throttled.replicas" = "", throttled_replicas, per_resource, later:
+    list "follower.replication.throttled.replicas" = "", throttled_replicas, per_resource, done:
         "Replicas whose fetching is throttled, as `partition:broker,…` or `*`.";
     int "index.interval.bytes" = "4096", at_least(0), per_resource, done, broker("log.index.interval.bytes"):
         "An index entry is written about every so many bytes of records.";
     int "internal.segment.bytes" = null, any, per_resource, done, internal():
         "Segment size below the usual minimum, for tests.";
-    list "leader.replication.throttled.replicas" = "", throttled_replicas, per_resource, later:
+    list "leader.replication.throttled.replicas" = "", throttled_replicas, per_resource, done:
         "Replicas to which sending is throttled, as `partition:broker,…` or `*`.";
     long "local.retention.bytes" = "-2", at_least(-2), per_resource, later, broker("log.local.retention.bytes"):
         "Size beyond which copied segments leave the local disk; -2 is `retention.bytes`.";

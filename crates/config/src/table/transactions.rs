@@ -38,26 +38,26 @@ settings! { pub(super) TRANSACTIONS:
 settings! { pub(super) QUOTAS:
     int "quota.window.num" = "11", at_least(1), read_only, later:
         "Samples kept for client quotas.";
-    int "replication.quota.window.num" = "11", at_least(1), read_only, later:
+    int "replication.quota.window.num" = "11", at_least(1), read_only, done:
         "Samples kept for replication quotas.";
-    int "alter.log.dirs.replication.quota.window.num" = "11", at_least(1), read_only, later:
+    int "alter.log.dirs.replication.quota.window.num" = "11", at_least(1), read_only, done:
         "Samples kept for quotas of moves between folders.";
     int "controller.quota.window.num" = "11", at_least(1), read_only, later:
         "Samples kept for quotas of metadata changes.";
     int "quota.window.size.seconds" = "1", at_least(1), read_only, later:
         "Length of a sample for client quotas.";
-    int "replication.quota.window.size.seconds" = "1", at_least(1), read_only, later:
+    int "replication.quota.window.size.seconds" = "1", at_least(1), read_only, done:
         "Length of a sample for replication quotas.";
-    int "alter.log.dirs.replication.quota.window.size.seconds" = "1", at_least(1), read_only, later:
+    int "alter.log.dirs.replication.quota.window.size.seconds" = "1", at_least(1), read_only, done:
         "Length of a sample for quotas of moves between folders.";
     int "controller.quota.window.size.seconds" = "1", at_least(1), read_only, later:
         "Length of a sample for quotas of metadata changes.";
     class "client.quota.callback.class" = null, any, read_only, later:
         "Class that decides clients' quotas.";
-    long "leader.replication.throttled.rate" = "9223372036854775807", at_least(0), cluster_wide, later, when_set():
+    long "leader.replication.throttled.rate" = "9223372036854775807", at_least(0), cluster_wide, done, when_set():
         "Most bytes a second sent for throttled replicas.";
-    long "follower.replication.throttled.rate" = "9223372036854775807", at_least(0), cluster_wide, later, when_set():
+    long "follower.replication.throttled.rate" = "9223372036854775807", at_least(0), cluster_wide, done, when_set():
         "Most bytes a second fetched for throttled replicas.";
-    long "replica.alter.log.dirs.io.max.bytes.per.second" = "9223372036854775807", at_least(0), cluster_wide, later, when_set():
+    long "replica.alter.log.dirs.io.max.bytes.per.second" = "9223372036854775807", at_least(0), cluster_wide, done, when_set():
         "Most bytes a second moved between data folders.";
 }
