@@ -15,6 +15,7 @@ use klamm_quorum::{ElectionState, LogState};
 use klamm_records::{BatchError, batches};
 
 use crate::limits::SNAPSHOT_BYTES_MAX;
+use crate::storage::metadata_name;
 
 /// The folder's name.
 pub(crate) const FOLDER: &str = "__cluster_metadata-0";
@@ -133,6 +134,7 @@ impl MetadataLog {
         log.remove_unfinished_snapshots()?;
         let Some(latest) = log.snapshots()?.last().copied() else { return Ok(log) };
         if log.is_behind(latest) {
+            log.dirs.lower_recovery_point(&metadata_name(), latest.end_offset)?;
             log.log.truncate_fully_and_start_at(latest.end_offset, latest.end_offset, now_ms)?;
         }
         log.remove_superseded_snapshots(latest)?;
@@ -397,4 +399,66 @@ pub(crate) fn format(disk: &dyn Disk, log_dir: &Path, snapshot: &[u8]) -> Result
         disk::replace_file(disk, &path, snapshot, true).map_err(error)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use klamm_log::LogConfig;
+    use klamm_log::disk::simulated::{Crash, SimulatedDisk};
+    use klamm_records::{BatchBuilder, NewRecord};
+
+    use super::*;
+
+    const CLUSTER: &str = "cluster";
+
+    fn open(disk: &SimulatedDisk) -> (Arc<LogDirs>, Arc<Log>) {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let dirs = Arc::new(LogDirs::open(disk, &["/data".into()], 100).unwrap());
+        dirs.format(CLUSTER, 1, || klamm_protocol::Uuid::from_u128(7 << 64)).unwrap();
+        let directory = dirs.directories()[0].clone();
+        let (log, _) =
+            dirs.open_separately(&directory, &metadata_name(), Arc::new(LogConfig::default()), 0).unwrap();
+        dirs.begin(&directory).unwrap();
+        (dirs, log)
+    }
+
+    fn batch(offset: i64, epoch: i32) -> Vec<u8> {
+        let value = "v".repeat(700);
+        let mut builder = BatchBuilder::new(0);
+        builder.append(&NewRecord { timestamp: 1, key: None, value: Some(value.as_bytes()), headers: &[] });
+        let batch = builder.finish();
+        let mut header = *batch.header();
+        (header.base_offset, header.partition_leader_epoch) = (offset, epoch);
+        [&header.write()[..], batch.body()].concat()
+    }
+
+    fn append(log: &Log, offsets: std::ops::Range<i64>, epoch: i32) {
+        for offset in offsets {
+            log.append_as_follower(&batch(offset, epoch), epoch, 0).unwrap();
+        }
+    }
+
+    /// A snapshot that another node took is on disk, and the log that it replaces was not cut yet. What is appended behind the cut is not
+    /// on the device for the log having been there once up to beyond it.
+    #[test]
+    fn a_log_that_a_snapshot_replaces_at_a_start_is_recovered_from_there() {
+        let disk = SimulatedDisk::seeded(1);
+        let (dirs, log) = open(&disk);
+        append(&log, 0..30, 1);
+        log.flush(30).unwrap();
+        dirs.checkpoint_offsets().unwrap();
+        let name = SnapshotId { end_offset: 10, epoch: 2 }.to_string();
+        disk::replace_file(&disk, &log.dir().join(name), b"replaces the log", true).unwrap();
+        drop((dirs, log));
+        disk.restart(Crash::Power);
+        let (dirs, log) = open(&disk);
+        let log = MetadataLog::new(Arc::new(disk.clone()), dirs, log, 0).unwrap();
+        assert_eq!((log.log().log_start_offset(), log.log().log_end_offset()), (10, 10));
+        append(log.log(), 10..20, 2);
+        drop(log);
+        disk.restart(Crash::Power);
+        let checkpoint = Path::new("/data/recovery-point-offset-checkpoint");
+        let known = klamm_log::read_offsets(&disk, checkpoint).unwrap();
+        assert_eq!(known.get(&metadata_name()), Some(&10));
+    }
 }

@@ -45,6 +45,21 @@ impl Checkpoints<'_> {
         write_offsets(disk, &self.path.join(RECOVERY_POINT_CHECKPOINT), of)
     }
 
+    /// Lowers one log's recovery point. Writes only where it is higher.
+    pub(super) fn lower_recovery_point(
+        &self,
+        disk: &dyn Disk,
+        partition: &TopicPartition,
+        offset: i64,
+    ) -> Result<(), StorageError> {
+        let mut known = load(disk, &self.path.join(RECOVERY_POINT_CHECKPOINT))?;
+        match known.get_mut(partition).filter(|known| **known > offset) {
+            Some(known) => *known = offset,
+            None => return Ok(()),
+        }
+        self.write_recovery_points(disk, &known)
+    }
+
     pub(super) fn write_log_starts(
         &self,
         disk: &dyn Disk,

@@ -49,6 +49,24 @@ struct Folder {
 
 type Outcome = (Folder, Result<(Replica, RecoveryReport), StorageError>);
 
+/// The directories in which a log ends before what its checkpoint says is on the device: it was cut right before a crash. What is appended
+/// to it from now on must not be trusted for that.
+fn directories_with_shorter_logs(outcomes: &[Outcome]) -> Vec<Arc<LogDirectory>> {
+    let is_shorter = |(folder, outcome): &&Outcome| {
+        let known = folder
+            .offsets
+            .recovery_points
+            .get(&folder.partition)
+            .filter(|_| folder.kind == FolderKind::Current);
+        let loaded = outcome.as_ref().ok().map(|(replica, _)| replica.log.log_end_offset());
+        known.zip(loaded).is_some_and(|(known, end)| *known > end)
+    };
+    let mut shorter: Vec<_> =
+        outcomes.iter().filter(is_shorter).map(|(folder, _)| folder.directory.clone()).collect();
+    shorter.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    shorter
+}
+
 impl LogDirs {
     /// Loads every partition folder; removes those that wait for deletion. From now on a stop counts as unclean until
     /// [`close`](Self::close). A folder that cannot be loaded is reported and does not keep the others from it.
@@ -60,6 +78,7 @@ impl LogDirs {
             folders.extend(self.on(directory, found).unwrap_or_default());
         }
         let outcomes = self.load_folders(folders, loading);
+        let shorter = directories_with_shorter_logs(&outcomes);
         let mut report = LoadReport::default();
         for (folder, outcome) in outcomes {
             match outcome {
@@ -72,6 +91,10 @@ impl LogDirs {
                     report.failed.push((folder.partition, error));
                 }
             }
+        }
+        for directory in shorter {
+            // What fails takes the directory offline.
+            let _ = self.on(&directory, self.write_checkpoints(&directory));
         }
         Ok(report)
     }

@@ -386,6 +386,8 @@ impl LogDirs {
             self.begin(directory)?;
         }
         log.folder_is_new();
+        // A log that was cut right before a crash may end before what its checkpoint says is on the device.
+        directory.checkpoints().lower_recovery_point(&*self.disk, partition, log.log_end_offset())?;
         let log = Arc::new(log);
         let separate = Separate { log: Arc::clone(&log), directory: Arc::clone(directory) };
         self.reserved.write().insert(partition.clone());

@@ -40,6 +40,19 @@ impl LogDirs {
         written.inspect_err(|_| log.fail())
     }
 
+    /// Sees to it that a start after a crash does not trust what a log that was opened separately gets from `offset` on: to be called before
+    /// such a log is cut while the other logs are not loaded, whose checkpoints stay as they are.
+    pub fn lower_recovery_point(&self, partition: &TopicPartition, offset: i64) -> Result<(), StorageError> {
+        let separate = self.separate.read().get(partition).map(|separate| Arc::clone(&separate.directory));
+        match separate {
+            Some(directory) => {
+                let lowered = directory.checkpoints().lower_recovery_point(&*self.disk, partition, offset);
+                self.on(&directory, lowered)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Writes up to where logs are compacted, so that the next round after a start goes on there.
     pub fn checkpoint_compaction(&self) -> Result<(), StorageError> {
         for directory in self.online() {
