@@ -23,8 +23,8 @@ use tokio::sync::{Notify, watch};
 use crate::broker::Broker;
 use crate::config_rules::NodeConfigRules;
 use crate::controller::{
-    ControllerHandle, Driver, DriverError, DriverParts, MetadataLog, MetadataLogError, OutboundConfig,
-    PeriodicElections, Requests, SnapshotPolicy,
+    ControllerHandle, Driver, DriverError, DriverParts, Idleness, MetadataLog, MetadataLogError,
+    OutboundConfig, PeriodicElections, Requests, SnapshotPolicy,
 };
 use crate::environment::{Environment, ExecutorStopped, Place};
 use crate::gone_brokers;
@@ -244,6 +244,7 @@ fn run_controller(
         min_insync_replicas: config.min_insync_replicas,
         snapshots,
         elections: PeriodicElections::new(&config),
+        idleness: Idleness::new(config.metadata_max_idle_interval_ms),
         outbound: OutboundConfig {
             cluster_id: broker.cluster_id().to_owned(),
             bootstrap_servers: node.bootstrap_servers.clone(),

@@ -62,6 +62,7 @@ snapshot! {
         metadata_log_max_snapshot_interval_ms: i64 = "metadata.log.max.snapshot.interval.ms",
         metadata_log_segment_bytes: i32 = "metadata.log.segment.bytes",
         metadata_log_segment_ms: i64 = "metadata.log.segment.ms",
+        metadata_max_idle_interval_ms: i32 = "metadata.max.idle.interval.ms",
         metadata_max_retention_bytes: i64 = "metadata.max.retention.bytes",
         metadata_max_retention_ms: i64 = "metadata.max.retention.ms",
         min_insync_replicas: i32 = "min.insync.replicas",

@@ -6,6 +6,7 @@
 use klamm_controller::{Controller, ControllerConfig, Step, bootstrap_records};
 use klamm_metadata::MetadataRecord;
 use klamm_metadata::log_batch::{BatchContents, LogBatch, encode_metadata_batch};
+use klamm_protocol::messages::NoOpRecord;
 use klamm_quorum::Leadership;
 
 use super::decision::{Decide, Decided};
@@ -38,7 +39,24 @@ impl Driver {
         if let Some(records) = self.parts.elections.hold(now_ms, controller) {
             self.append(records, None)?;
         }
+        if self.parts.idleness.is_over(now_ms) {
+            self.end_idleness(now_ms)?;
+        }
         Ok(())
+    }
+
+    /// Writes a record that changes nothing: nodes whose metadata stands still are told from those that nothing happens to. A controller
+    /// that is the only node would write it for nobody.
+    fn end_idleness(&mut self, now_ms: i64) -> Result<(), DriverError> {
+        let Some(controller) = &self.controller else { return Ok(()) };
+        let own_id = self.parts.quorum.local().key.id;
+        let is_alone = self.parts.quorum.current_voters().len() == 1
+            && controller.image().cluster.brokers().all(|broker| broker.id == own_id);
+        self.parts.idleness.begin(now_ms);
+        if is_alone {
+            return Ok(());
+        }
+        self.append(vec![MetadataRecord::NoOp(NoOpRecord::default())], None)
     }
 
     /// Appends the records of a decision and has `answer` called when they, or if there are none all before them, are committed.
@@ -67,6 +85,7 @@ impl Driver {
         let Ok(slot) = self.parts.quorum.append(records.len()) else { return Ok(false) };
         let bytes = encode_metadata_batch(slot.base_offset, slot.epoch, now_ms, &records, version)?;
         self.parts.log.append(&bytes, slot.epoch, now_ms)?;
+        self.parts.idleness.begin(now_ms);
         for (offset, record) in (slot.base_offset..).zip(&records) {
             controller.apply(offset, now_ms, record)?;
         }
@@ -103,6 +122,7 @@ impl Driver {
         let config = ControllerConfig { quorum_node_ids, ..self.parts.controller_config.clone() };
         self.controller = Some(Controller::new(config, self.parts.rules.clone(), image, now_ms));
         self.parts.elections.begin(now_ms);
+        self.parts.idleness.begin(now_ms);
         self.append(first, None)
     }
 }

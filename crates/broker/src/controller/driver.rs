@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::decision::{Request, Requests};
 use super::download::{Download, DownloadError};
 use super::fetched::{self, FetchedBatches, FetchedError};
+use super::idleness::Idleness;
 use super::joining::Joining;
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use super::outbound::{Answered, Outbound, OutboundConfig, PeerAnswer, PeerAnswers};
@@ -98,6 +99,7 @@ pub(crate) struct DriverParts {
     pub(crate) min_insync_replicas: i32,
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) elections: PeriodicElections,
+    pub(crate) idleness: Idleness,
     pub(crate) outbound: OutboundConfig,
     /// `controller.quorum.auto.join.enable`, on a controller.
     pub(crate) joins_automatically: bool,
@@ -225,7 +227,8 @@ impl Driver {
     fn time_to_deadline(&self) -> Duration {
         let quorum = self.parts.quorum.deadline_ms();
         let session = self.controller.as_ref().and_then(Controller::next_session_end_ms);
-        let next = [quorum, session].into_iter().flatten().fold(self.next_tick_ms, i64::min);
+        let idle = self.controller.as_ref().and_then(|_| self.parts.idleness.due_ms());
+        let next = [quorum, session, idle].into_iter().flatten().fold(self.next_tick_ms, i64::min);
         let wait_ms = next.saturating_sub(self.now_ms()).clamp(0, TICK_MS);
         Duration::from_millis(wait_ms as u64)
     }

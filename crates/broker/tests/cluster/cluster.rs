@@ -1,5 +1,6 @@
 //! Nodes on simulated disks, each with threads of its own, that know each other by name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -228,7 +229,12 @@ impl Cluster {
     }
 
     /// Makes a topic by way of a broker.
-    pub(crate) fn create_topic(&self, by: i32, name: &'static str, replicas: i16) -> ErrorCode {
+    pub(crate) fn create_topic(
+        &self,
+        by: i32,
+        name: impl Into<Cow<'static, str>>,
+        replicas: i16,
+    ) -> ErrorCode {
         let topic = CreatableTopic {
             name: name.into(),
             num_partitions: 1,

@@ -152,7 +152,9 @@ fn cordoned_directories_get_no_new_replicas() {
         assert_eq!(directory_of(&cluster, 2, name), "/second");
     }
     assert_eq!(cordon(&cluster, 2, "*"), ErrorCode::NONE);
+    let mut attempts = 0;
     eventually("the broker gets no replicas", || {
-        cluster.create_topic(1, "d", 2) == ErrorCode::INVALID_REPLICATION_FACTOR
+        attempts += 1;
+        cluster.create_topic(1, format!("d{attempts}"), 2) == ErrorCode::INVALID_REPLICATION_FACTOR
     });
 }

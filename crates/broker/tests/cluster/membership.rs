@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::create_topics_request::CreatableTopic;
-use klamm_protocol::messages::{CreateTopicsRequest, MetadataRequest};
+use klamm_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use klamm_protocol::messages::{CreateTopicsRequest, DescribeQuorumRequest, MetadataRequest};
 
 use crate::cluster::{Cluster, Role, eventually};
 
@@ -169,4 +170,19 @@ fn all_nodes_stop_and_start_again() {
     cluster.start_all(&[1, 2, 3]);
     eventually("all brokers are alive", || cluster.alive(2) == [1, 2, 3]);
     assert_eq!(cluster.metadata(3).topics.len(), 1);
+}
+
+/// Nodes can tell a metadata log that stands still from one in which nothing happens.
+#[test]
+fn metadata_goes_on_while_nothing_happens() {
+    let cluster = Cluster::started(&[Role::Controller, Role::Broker]);
+    let high_watermark = || {
+        let partition = PartitionData { partition_index: 0 };
+        let topic = TopicData { topic_name: "__cluster_metadata".into(), partitions: vec![partition] };
+        let request = DescribeQuorumRequest { topics: vec![topic] };
+        cluster.ask_controller(1, &request, 2).topics[0].partitions[0].high_watermark
+    };
+    eventually("the broker is alive", || cluster.alive(2) == [2]);
+    let before = high_watermark();
+    eventually("records that change nothing are written", || high_watermark() >= before + 5);
 }

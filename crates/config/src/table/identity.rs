@@ -69,8 +69,8 @@ settings! { pub(super) QUORUM:
         "Old metadata segments and snapshots beyond this total are deleted, the newest snapshot never.";
     long "metadata.max.retention.ms" = "604800000", any, read_only, done:
         "Metadata segments and snapshots older than this are deleted, the newest snapshot never.";
-    int "metadata.max.idle.interval.ms" = "500", at_least(0), read_only, later:
-        "An idle controller writes a no-op record this often; 0 turns that off.";
+    int "metadata.max.idle.interval.ms" = "500", at_least(0), read_only, done:
+        "An idle controller writes a no-op record this often, unless it is the only node; 0 turns that off.";
     int "internal.metadata.log.segment.bytes" = null, any, read_only, done, internal():
         "Segment size of the metadata log below its usual minimum, for tests.";
     int "internal.metadata.max.batch.size.in.bytes" = "8388608", any, read_only, later, internal():
