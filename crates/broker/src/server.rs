@@ -401,8 +401,13 @@ impl Server {
         }
     }
 
+    /// Why the broker can no longer go on, if that is so already.
+    pub fn failure(&self) -> Option<String> {
+        self.ended.borrow().clone().or_else(|| self.lost_directory())
+    }
+
     /// Why the broker cannot go on with the directories that are left, if that is so.
-    pub fn lost_directory(&self) -> Option<String> {
+    fn lost_directory(&self) -> Option<String> {
         if let Some(error) = self.metadata_dir.error() {
             return Some(format!("the directory of the metadata log is offline: {error}"));
         }

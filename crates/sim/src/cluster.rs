@@ -170,10 +170,10 @@ impl Cluster {
         }
     }
 
-    /// A node that has lost its disks ends itself, and whoever looks after it has the disk repaired and starts it again.
+    /// A node that cannot go on ends itself, and whoever looks after it has the disk repaired and starts it again.
     fn end_if_failed(&mut self, index: usize) {
         let State::Up(server) = &self.nodes[index].state else { return };
-        if let Some(reason) = server.lost_directory() {
+        if let Some(reason) = server.failure() {
             self.trace.note(format_args!("node {index} cannot go on: {reason}"));
             self.stop(index, Some(FAILED_DOWN_MS));
         }

@@ -67,9 +67,11 @@ pub struct Without {
 }
 
 impl Schedule {
-    /// Draws the schedule for so many nodes. Where a power loss may lose what was acknowledged, several nodes have at most one.
+    /// Draws the schedule for so many nodes.
     pub(crate) fn draw(dice: &Dice, nodes: usize, is_durable: bool) -> Self {
-        let mut draw = Draw { dice, nodes, may_lose_power: true, is_durable };
+        let promises_all = is_durable || nodes == 1;
+        let power_losses = (!promises_all && dice.percent(50)).then_some(1);
+        let mut draw = Draw { dice, nodes, power_losses, is_durable };
         let end_ms = dice.within(6_000..15_000);
         let (mut at_ms, mut steps) = (0, Vec::new());
         loop {
@@ -92,7 +94,8 @@ impl Schedule {
 struct Draw<'d> {
     dice: &'d Dice,
     nodes: usize,
-    may_lose_power: bool,
+    /// How many more nodes may lose their power where nothing is killed; none where that is not restricted.
+    power_losses: Option<u32>,
     is_durable: bool,
 }
 
@@ -102,8 +105,8 @@ impl Draw<'_> {
         let dice = self.dice;
         let node = dice.below(self.nodes as u64) as usize;
         match dice.below(kinds) {
-            0 | 1 => self.crash(Crash::Process),
-            2 => self.crash(Crash::Power),
+            0 | 1 => self.crash(Crash::Process, node),
+            2 => self.crash(Crash::Power, node),
             3 => Misfortune::Restart { node, down_ms: self.down_ms() },
             4 => self.fall(node),
             5 => Misfortune::Full { node, bytes_left: dice.below(20_000) },
@@ -141,8 +144,10 @@ impl Draw<'_> {
         self.dice.below(if self.nodes > 1 { longest } else { 1500 })
     }
 
-    fn crash(&mut self, wanted: Crash) -> Misfortune {
-        let crash = self.admitted(wanted);
+    fn crash(&mut self, wanted: Crash, node: usize) -> Misfortune {
+        let Some(crash) = self.admitted(wanted) else {
+            return Misfortune::Restart { node, down_ms: self.down_ms() };
+        };
         let is_single_loss = crash == Crash::Power && !self.is_durable;
         let count = if is_single_loss || self.dice.percent(70) { 1 } else { self.nodes };
         let nodes = self.some_nodes(1..count + 1);
@@ -156,15 +161,21 @@ impl Draw<'_> {
     fn fall(&mut self, node: usize) -> Misfortune {
         let wanted = *self.dice.pick(&[Crash::Process, Crash::Power]);
         let operations = self.dice.below(300);
-        Misfortune::Fall { node, operations, crash: self.admitted(wanted), down_ms: self.down_ms() }
+        match self.admitted(wanted) {
+            Some(crash) => Misfortune::Fall { node, operations, crash, down_ms: self.down_ms() },
+            None => Misfortune::Restart { node, down_ms: self.down_ms() },
+        }
     }
 
-    /// Without flushing, what one of several nodes has lost is safe on the others once, and nobody has promised more.
-    fn admitted(&mut self, wanted: Crash) -> Crash {
-        let is_admitted = self.is_durable || self.nodes == 1 || self.may_lose_power;
-        let crash = if is_admitted { wanted } else { Crash::Process };
-        self.may_lose_power &= crash == Crash::Process;
-        crash
+    /// Without flushing, what one of several nodes has lost is safe on the others once, as long as those go on: a broker that did not stop in
+    /// order counts as one that may have lost its records, so where all did, one that has lost them may lead. Nobody has promised more.
+    fn admitted(&mut self, wanted: Crash) -> Option<Crash> {
+        if self.is_durable || self.nodes == 1 {
+            return Some(wanted);
+        }
+        let Some(left) = &mut self.power_losses else { return Some(Crash::Process) };
+        *left = left.checked_sub(1)?;
+        Some(Crash::Power)
     }
 
     fn some_nodes(&self, count: Range<usize>) -> Vec<usize> {
