@@ -32,6 +32,11 @@ impl Flushes {
         self.0.store(RUNNING, Ordering::Release);
     }
 
+    #[cfg(test)]
+    pub(super) fn is_under_way(&self) -> bool {
+        self.0.load(Ordering::Acquire) != IDLE
+    }
+
     /// True when no other flush is due.
     fn end(&self) -> bool {
         self.0.compare_exchange(RUNNING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok()

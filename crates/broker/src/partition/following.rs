@@ -62,7 +62,12 @@ impl Partition {
         let mut must_flush = false;
         if !fetched.records.is_empty() {
             match self.append_fetched(&log, fetched.records, leadership.leader_epoch) {
-                Ok(appended) => must_flush = matches!(appended.flush_due, FlushDue::BeforeAnswer(_)),
+                Ok(appended) => match appended.flush_due {
+                    FlushDue::BeforeAnswer(_) => must_flush = true,
+                    // A segment that is full goes to the device in the background: of it nothing may be lost that those behind it still have.
+                    FlushDue::UpTo(_) => self.start_flush(),
+                    FlushDue::No => {}
+                },
                 // A batch that did not fit into the answer comes whole the next time.
                 Err(klamm_log::AppendError::Empty) => {}
                 Err(error) => return Err(error.into()),

@@ -12,10 +12,11 @@ use klamm_metadata::partition::Partition as Registration;
 use klamm_metadata::{MetadataImage, MetadataRecord, Provenance};
 use klamm_net::{BoxFuture, Listener, Network, Stream};
 use klamm_protocol::messages::register_broker_record::RegisterBrokerRecord;
-use klamm_records::{BatchBuilder, NewRecord};
+use klamm_records::{AcceptedBatch, BatchBuilder, NewRecord};
 use klamm_replica::FollowerFetch;
 use tokio::time::Instant;
 
+use super::following::FetchedRecords;
 use super::*;
 use crate::environment::{Executors, Place, SystemClock, SystemRandom, TaskMaker};
 
@@ -102,11 +103,32 @@ fn cluster(brokers: &[i32]) -> MetadataImage {
 }
 
 fn append(log: &Log, values: i64) {
+    log.append_as_leader(&[batch(values)], LeaderAppend::client(5, 0)).unwrap();
+}
+
+fn batch(values: i64) -> AcceptedBatch<'static> {
     let mut builder = BatchBuilder::new(0);
     for timestamp in 0..values {
         builder.append(&NewRecord { timestamp, key: None, value: Some(b"value"), headers: &[] });
     }
-    log.append_as_leader(&[builder.finish()], LeaderAppend::client(5, 0)).unwrap();
+    builder.finish()
+}
+
+/// Nothing of a full segment may be lost that the segments behind it still have.
+#[test]
+fn a_follower_flushes_the_segments_it_has_filled() {
+    let partition = partition("t");
+    partition.follow(2, &led(5), &cluster(&[1, 2]).cluster);
+    partition.log().set_config(Arc::new(LogConfig { segment_bytes: 100, ..LogConfig::default() }));
+    let is_flushing = [0, 1].map(|base_offset| {
+        let mut fetched = batch(1);
+        fetched.stamp(base_offset, 5);
+        let fetched =
+            FetchedRecords { records: &fetched.into_bytes(), high_watermark: 0, log_start_offset: 0 };
+        partition.take_fetched(partition.position().unwrap(), fetched).unwrap();
+        partition.flushes.is_under_way()
+    });
+    assert_eq!(is_flushing, [false, true], "the second batch begins a segment");
 }
 
 /// Followers ask about the leader's epoch, which may have no records yet.
