@@ -255,7 +255,7 @@ impl Partition {
             // Looked at after the high watermark: what another leader committed at this offset is something else.
             let leadership = self.leadership();
             if !leadership.lasts_since(leader_epoch) {
-                return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+                return Err(self.why_lead_was_lost());
             }
             if is_reached {
                 return Ok(());
@@ -274,7 +274,7 @@ impl Partition {
             let log = self.log.load_full();
             let is_reached = self.own_offset(&log) >= appended.end_offset;
             if !self.leadership().lasts_since(appended.leader_epoch) {
-                return Err(ErrorCode::NOT_LEADER_OR_FOLLOWER);
+                return Err(self.why_lead_was_lost());
             }
             if is_reached {
                 return Ok(());
@@ -283,6 +283,14 @@ impl Partition {
                 return Err(ErrorCode::KAFKA_STORAGE_ERROR);
             }
             woken.notified().await;
+        }
+    }
+
+    /// The controller takes the lead away as soon as it hears of a broken disk, perhaps before those who wait for that disk are woken.
+    fn why_lead_was_lost(&self) -> ErrorCode {
+        match self.log.load().is_failed() {
+            true => ErrorCode::KAFKA_STORAGE_ERROR,
+            false => ErrorCode::NOT_LEADER_OR_FOLLOWER,
         }
     }
 }
