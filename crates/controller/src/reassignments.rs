@@ -70,7 +70,9 @@ impl Controller {
         }
     }
 
-    /// Those to leave stay behind the target until all of it is in sync.
+    /// Those to leave stay behind the target until all of it is in sync. Where another reassignment is running, what it has added and
+    /// the new target has as well is still being added, and what the new target does not have is to leave like any other: Kafka's
+    /// controller keeps counting it among those to wait for when nothing else is added, and never ends.
     fn start_reassignment(
         &self,
         topic: &Topic,
@@ -79,17 +81,14 @@ impl Controller {
         target: &[i32],
     ) -> Option<PartitionChangeRecord> {
         let removing = difference(&partition.replicas, target);
-        let adding = difference(target, &partition.replicas);
+        let before = difference(&partition.replicas, &partition.adding_replicas);
+        let adding = difference(target, &before);
         let is_acceptable = |broker| self.may_lead(partition, broker, self.is_active(broker));
         self.with_rules(topic, &is_acceptable, |rules| {
             let mut change = PartitionChange::of(partition, rules);
             change.replicas = target.iter().chain(&removing).copied().collect();
-            if !removing.is_empty() {
-                change.removing = removing;
-            }
-            if !adding.is_empty() {
-                change.adding = adding;
-            }
+            change.removing = removing;
+            change.adding = adding;
             change.record(id)
         })
     }

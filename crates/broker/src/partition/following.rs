@@ -61,7 +61,7 @@ impl Partition {
         let log = self.log.load();
         let mut must_flush = false;
         if !fetched.records.is_empty() {
-            match self.append_fetched(&log, fetched.records, leadership.leader_epoch) {
+            match self.append_fetched(&log, fetched, leadership.leader_epoch) {
                 Ok(appended) => match appended.flush_due {
                     FlushDue::BeforeAnswer(_) => must_flush = true,
                     // A segment that is full goes to the device in the background: of it nothing may be lost that those behind it still have.
@@ -80,20 +80,20 @@ impl Partition {
         Ok(must_flush)
     }
 
-    /// The leader's log may start in the middle of a batch, where records were deleted. A log that has nothing yet takes the batch whole,
-    /// and starts with it.
+    /// The leader's log may start in the middle of a batch, where records were deleted. A log that has nothing from there on yet takes
+    /// the batch whole, and starts with it: what it has below is deleted, and may be of another history than the batch.
     fn append_fetched(
         &self,
         log: &Log,
-        records: &[u8],
+        fetched: FetchedRecords<'_>,
         leader_epoch: i32,
     ) -> Result<klamm_log::Appended, klamm_log::AppendError> {
         let now_ms = self.environment.clock.now_ms();
-        let append = || log.append_as_follower(records, leader_epoch, now_ms);
+        let append = || log.append_as_follower(fetched.records, leader_epoch, now_ms);
         let mut appended = append();
         if let Err(klamm_log::AppendError::UnexpectedOffset { found, log_end_offset }) = appended
             && found < log_end_offset
-            && log.log_start_offset() == log_end_offset
+            && log_end_offset <= log.log_start_offset().max(fetched.log_start_offset)
         {
             let (topic, index) = (&self.topic, self.index);
             tracing::info!("{topic}-{index} starts at {found}, with the batch that holds {log_end_offset}");

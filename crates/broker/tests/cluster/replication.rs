@@ -153,21 +153,23 @@ fn deleted_records_are_deleted_everywhere() {
         replicated.produce_until_acknowledged(1, &n.to_string());
     }
     replicated.settles();
-    delete_records_before_three(&replicated);
+    delete_records(&replicated, 1, 3);
     for id in 1..=3 {
         assert_eq!(replicated.fetch(id, 2, "").error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "node {id}");
         assert_eq!(replicated.fetch(id, 3, "").log_start_offset, 3, "node {id}");
     }
 }
 
-/// Has the records before offset 3 deleted.
-fn delete_records_before_three(replicated: &Replicated) {
-    let partition = DeleteRecordsPartition { partition_index: 0, offset: 3 };
+/// Has the records before an offset deleted, when they are committed.
+fn delete_records(replicated: &Replicated, witness: i32, offset: i64) {
+    let leader = replicated.leader(witness);
+    eventually("they are committed", || replicated.fetch(leader, 0, "").high_watermark >= offset);
+    let partition = DeleteRecordsPartition { partition_index: 0, offset };
     let topic = DeleteRecordsTopic { name: "t".into(), partitions: vec![partition] };
     let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 30_000 };
-    let response = replicated.cluster.ask(replicated.leader(1), &request, 2);
+    let response = replicated.cluster.ask(leader, &request, 2);
     let answer = &response.topics[0].partitions[0];
-    assert_eq!((answer.error_code, answer.low_watermark), (ErrorCode::NONE, 3));
+    assert_eq!((answer.error_code, answer.low_watermark), (ErrorCode::NONE, offset));
 }
 
 /// What is deleted ends in the middle of a batch: a new replica gets that batch whole, and has the same log start.
@@ -177,7 +179,7 @@ fn a_new_replica_begins_in_the_middle_of_a_batch() {
     let values: Vec<String> = (0..5).map(|n| n.to_string()).collect();
     replicated.produce(replicated.leader(1), ALL, &values).unwrap();
     replicated.settles();
-    delete_records_before_three(&replicated);
+    delete_records(&replicated, 1, 3);
     reassign(&replicated, &[replicated.leader(1)]);
     reassign(&replicated, &[1, 2, 3]);
     for id in 1..=3 {
@@ -185,6 +187,43 @@ fn a_new_replica_begins_in_the_middle_of_a_batch() {
         assert_eq!(replicated.fetch(id, 2, "").error_code, ErrorCode::OFFSET_OUT_OF_RANGE, "node {id}");
     }
     replicated.settles();
+}
+
+/// The same for one that has records of another history there: they are deleted, or go.
+#[test]
+fn a_diverged_replica_goes_on_in_the_middle_of_a_batch() {
+    let mut replicated = Replicated::new("1");
+    replicated.produce_until_acknowledged(1, "everywhere");
+    replicated.settles();
+    let old = replicated.leader(1);
+    let witness = old % 3 + 1;
+    let large = "x".repeat(900_000);
+    for n in 0..20 {
+        replicated.produce(old, LEADER, &[format!("{n}{large}")]).unwrap();
+    }
+    replicated.cluster.kill(old);
+    eventually("another one leads", || ![old, -1].contains(&replicated.leader(witness)));
+    let new = replicated.leader(witness);
+    let values: Vec<String> = (0..30).map(|n| n.to_string()).collect();
+    let mut base_offset = -1;
+    eventually("it takes records", || {
+        replicated.produce(new, LEADER, &values).is_ok_and(|offset| {
+            base_offset = offset;
+            true
+        })
+    });
+    delete_records(&replicated, witness, base_offset + 3);
+    replicated.cluster.start_all(&[old]);
+    replicated.settles();
+    for id in 1..=3 {
+        let found = replicated.fetch(id, base_offset + 3, "");
+        assert_eq!(
+            (found.error_code, found.log_start_offset),
+            (ErrorCode::NONE, base_offset + 3),
+            "node {id}"
+        );
+        assert_eq!(found.high_watermark, base_offset + 30, "node {id}");
+    }
 }
 
 /// It is alive, and the lead that it had goes to another one while the metadata does not know it.

@@ -246,6 +246,22 @@ fn a_reassignment_is_cancelled() {
     assert!(cluster.partition("t", 0).has_preferred_leader());
 }
 
+/// What was added and is to leave again is not waited for: Kafka's controller does, and the reassignment never ends.
+#[test]
+fn a_reassignment_is_replaced_by_another() {
+    let mut cluster = Cluster::with_brokers(&[1, 2, 3, 4]);
+    let replicas = |cluster: &Cluster| {
+        let now = cluster.partition("t", 0);
+        (now.replicas.to_vec(), now.adding_replicas.to_vec(), now.removing_replicas.to_vec())
+    };
+    cluster.create_assigned("t", &[&[1, 2]]);
+    reassign(&mut cluster, Some(&[3, 2]));
+    reassign(&mut cluster, Some(&[4, 3]));
+    assert_eq!(replicas(&cluster), (vec![4, 3, 1, 2], vec![3, 4], vec![1, 2]), "both are still being added");
+    reassign(&mut cluster, Some(&[2, 1]));
+    assert_eq!(replicas(&cluster), (vec![2, 1], vec![], vec![]), "all of it is in sync already");
+}
+
 #[test]
 fn unregistering_takes_a_broker_out_of_everything() {
     let mut cluster = three();
