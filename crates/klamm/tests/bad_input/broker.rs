@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use crate::binary::{Run, command};
@@ -105,6 +106,19 @@ impl Drop for Broker {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// An address for a broker that is started there again and again. Its port and the next, the controller's, are below those that the
+/// system gives outgoing connections: nobody takes them by chance while the broker is down.
+pub(crate) fn lasting_address() -> String {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let port = (0..5_000).find_map(|_| {
+        let nth = (std::process::id() + ASKED.fetch_add(1, Ordering::Relaxed)) % 5_000;
+        let port = 20_000 + 2 * nth as u16;
+        (is_free(port) && is_free(port + 1)).then_some(port)
+    });
+    format!("127.0.0.1:{}", port.expect("some are free"))
 }
 
 fn starting(data: &Path, listen: &str) -> Command {

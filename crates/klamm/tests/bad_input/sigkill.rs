@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use klamm_client::{Producer, ProducerConfig, ProducerRecord};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, lasting_address};
 
 const KILLS: usize = 6;
 /// Records acknowledged between one kill and the next.
@@ -16,8 +16,8 @@ type Acknowledged = BTreeMap<i64, usize>;
 
 /// Sends numbered records until enough are acknowledged in each life of the broker, which is killed with records in flight.
 async fn produce_through_kills(settings: &[(&str, &str)], data: &std::path::Path) -> (Acknowledged, Broker) {
-    let mut broker = Broker::start(data);
-    let address = broker.address.clone();
+    let address = lasting_address();
+    let mut broker = Broker::start_at(data, &address, &[]);
     broker.out(&["topic", "create", "t"], b"");
     let properties =
         [&[("bootstrap.servers", address.as_str()), ("batch.size", "2000")][..], settings].concat();
