@@ -214,7 +214,8 @@ impl Starting {
     }
 }
 
-/// The epoch at the last clean stop of all directories, −1 if one was not stopped cleanly.
+/// The epoch at the last clean stop of all directories, −1 if there is one that was never stopped cleanly. The controller knows whether
+/// the broker has had another one since.
 fn previous_epoch(dirs: &LogDirs) -> i64 {
     let epochs = dirs.directories().iter().map(|directory| directory.previous_broker_epoch());
     epochs.collect::<Option<Vec<_>>>().and_then(|epochs| epochs.into_iter().min()).unwrap_or(-1)

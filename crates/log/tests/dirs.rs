@@ -87,11 +87,13 @@ fn a_clean_stop_brings_everything_back_without_recovery() {
     let config = Arc::new(LogConfig::default());
     let (meta, report) = dirs.open_separately(&dirs.directories()[0], &metadata(), config, 0).unwrap();
     assert_eq!((meta.log_end_offset(), report.segments_verified), (1, 0));
-    drop(dirs);
+    drop((meta, dirs));
 
-    // The mark of the clean stop is gone since the start.
-    disk.restart(Crash::Process);
-    assert!(!open(&disk, &["/a", "/b"]).unwrap().directories()[0].was_clean());
+    // The mark of the clean stop is gone since the start. The epoch of that stop is known still.
+    disk.restart(Crash::Power);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    let first = &dirs.directories()[0];
+    assert_eq!((first.was_clean(), first.previous_broker_epoch()), (false, Some(42)));
 }
 
 #[test]

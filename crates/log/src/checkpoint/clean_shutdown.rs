@@ -1,4 +1,7 @@
 //! `.kafka_cleanshutdown`: there when the logs of the directory were closed in order, so that no recovery is needed.
+//!
+//! A start takes it away, and keeps the broker's epoch of that stop under another name. A broker that dies before the controller has given
+//! it a new epoch has taken no records: at the next start it still has all that it had in the old one, and may say so (KIP-966).
 
 use std::path::Path;
 
@@ -7,6 +10,7 @@ use crate::disk::Disk;
 use crate::error::{SYNC, StorageError};
 
 const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
+const LAST_CLEAN_SHUTDOWN_FILE: &str = ".klamm_last_cleanshutdown";
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,19 @@ pub struct CleanShutdown {
 impl CleanShutdown {
     /// Reads the file in `dir`; `None` when there is none. Its presence counts, whatever its content.
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StorageError> {
-        let text = match read_text(disk, &dir.join(CLEAN_SHUTDOWN_FILE)) {
+        Self::read_named(disk, &dir.join(CLEAN_SHUTDOWN_FILE))
+    }
+
+    /// Reads what the last clean stop of `dir` left, whatever has happened since; `None` when there was none.
+    pub fn read_last(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StorageError> {
+        match Self::read(disk, dir)? {
+            None => Self::read_named(disk, &dir.join(LAST_CLEAN_SHUTDOWN_FILE)),
+            clean => Ok(clean),
+        }
+    }
+
+    fn read_named(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, StorageError> {
+        let text = match read_text(disk, path) {
             Err(error) if error.is_damage() => return Ok(Some(Self { broker_epoch: None })),
             read => read?,
         };
@@ -34,12 +50,12 @@ impl CleanShutdown {
         write_text(disk, &dir.join(CLEAN_SHUTDOWN_FILE), &text, true)
     }
 
-    /// Removes the file from `dir`; durable on return, so that a crash from now on is not taken for a clean stop.
-    pub fn remove(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
+    /// Takes the file away; durable on return, so that a crash from now on is not taken for a clean stop.
+    pub fn set_aside(disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {
         let path = dir.join(CLEAN_SHUTDOWN_FILE);
-        match disk.remove(&path) {
+        match disk.rename(&path, &dir.join(LAST_CLEAN_SHUTDOWN_FILE)) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(StorageError::new("remove", &path, e)),
+            Err(e) => Err(StorageError::new("rename", &path, e)),
             Ok(()) => disk.sync_dir(dir).map_err(|e| StorageError::new(SYNC, dir, e)),
         }
     }

@@ -21,6 +21,8 @@ pub struct LogDirectory {
     error: Mutex<Option<StorageError>>,
     /// What the last stop left; `None` if it was not clean.
     clean_shutdown: Option<CleanShutdown>,
+    /// What the last clean stop left, even if one that was not clean came after it.
+    last_clean_shutdown: Option<CleanShutdown>,
     lock: Mutex<Option<Box<dyn Lock>>>,
     replica_count: AtomicUsize,
     /// The checkpoint of compaction as it was written last. Held while any of the checkpoints is written.
@@ -34,6 +36,7 @@ impl LogDirectory {
             meta: Mutex::new(None),
             error: Mutex::new(None),
             clean_shutdown: None,
+            last_clean_shutdown: None,
             lock: Mutex::new(None),
             replica_count: AtomicUsize::new(0),
             compacted_to: Mutex::default(),
@@ -59,6 +62,7 @@ impl LogDirectory {
         self.lock = Mutex::new(Some(lock));
         self.meta = Mutex::new(MetaProperties::read(disk, path)?);
         self.clean_shutdown = CleanShutdown::read(disk, path)?;
+        self.last_clean_shutdown = CleanShutdown::read_last(disk, path)?;
         Ok(())
     }
 
@@ -92,9 +96,9 @@ impl LogDirectory {
         self.clean_shutdown.is_some()
     }
 
-    /// The broker's epoch at the last stop, if that was clean (KIP-966).
+    /// The broker's epoch at the last clean stop (KIP-966). A broker that has had a later one since has not stopped cleanly in that.
     pub fn previous_broker_epoch(&self) -> Option<i64> {
-        self.clean_shutdown?.broker_epoch
+        self.last_clean_shutdown?.broker_epoch
     }
 
     /// A broken disk takes the directory offline for good; a full one or a damaged file does not. True when this error did.
@@ -130,7 +134,7 @@ impl LogDirectory {
 
     /// From here on a stop counts as unclean until the next clean one.
     pub(super) fn begin(&self, disk: &dyn Disk) -> Result<(), StorageError> {
-        CleanShutdown::remove(disk, &self.path)
+        CleanShutdown::set_aside(disk, &self.path)
     }
 
     pub(super) fn end(&self, disk: &dyn Disk, broker_epoch: i64) -> Result<(), StorageError> {
