@@ -4,8 +4,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use klamm_log::disk::Disk;
 use klamm_net::Network;
@@ -36,10 +36,13 @@ pub trait Executors: Send + Sync {
     fn run_blocking(&self, work: Box<dyn FnOnce() + Send>);
 }
 
-/// The wall clock.
+/// Two clocks: one that says what time it is and may be set at any moment, and one for intervals.
 pub trait Clock: Send + Sync {
-    /// Milliseconds since 1970 UTC.
+    /// Milliseconds since 1970 UTC by the wall clock: for what is written down, and for what is compared with that.
     fn now_ms(&self) -> i64;
+    /// Milliseconds on a clock that is never set: for timeouts, sessions and whatever else lasts a while. Where it begins means nothing, but
+    /// it is positive, and only this process reads it.
+    fn monotonic_ms(&self) -> i64;
 }
 
 /// A source of random numbers.
@@ -55,7 +58,7 @@ pub struct Environment {
     pub network: Arc<dyn Network>,
     /// Files.
     pub disk: Arc<dyn Disk>,
-    /// Time of day.
+    /// Time of day, and time that passes.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
@@ -90,7 +93,7 @@ pub type Stopped<T> = Result<T, ExecutorStopped>;
 #[error("the broker is stopping")]
 pub struct ExecutorStopped;
 
-/// The machine's clock.
+/// The machine's clocks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -98,6 +101,13 @@ impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         elapsed.as_millis() as i64
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        // It begins at the wall clock's time, so that it is as large as one expects of a time.
+        static START: OnceLock<(Instant, i64)> = OnceLock::new();
+        let (start, start_ms) = START.get_or_init(|| (Instant::now(), self.now_ms().max(1)));
+        start_ms + start.elapsed().as_millis() as i64
     }
 }
 

@@ -202,6 +202,6 @@ fn sweep(Premises { broker, .. }: &Premises) {
         broker.note_storage_error(&error);
     }
     for partition in broker.hosted().partitions() {
-        partition.flush_if_due(now_ms);
+        partition.flush_if_due(broker.environment().clock.monotonic_ms());
     }
 }

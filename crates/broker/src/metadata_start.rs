@@ -113,7 +113,7 @@ pub(crate) fn open(
         return Err(DirectoryError::NoVoter { path, node_id, directory_id }.into());
     }
     let config = quorum_config(environment, node, broker, local);
-    let (quorum, outputs) = Quorum::open(config, start, environment.clock.now_ms());
+    let (quorum, outputs) = Quorum::open(config, start, environment.clock.monotonic_ms());
     Ok(Metadata { quorum, outputs, image, batches, bootstrap })
 }
 

@@ -113,8 +113,8 @@ async fn move_one(broker: &Arc<Broker>, partition: Arc<Partition>) {
 /// Waits until as little was moved of late as settings allow. They may change meanwhile.
 async fn wait_for_bound(broker: &Broker) {
     let clock = &broker.environment().clock;
-    while let Some(due_ms) = broker.throttles().moves.due_ms(clock.now_ms()) {
-        let wait_ms = (due_ms - clock.now_ms()).clamp(1, BOUND_LOOK_MS);
+    while let Some(due_ms) = broker.throttles().moves.due_ms(clock.monotonic_ms()) {
+        let wait_ms = (due_ms - clock.monotonic_ms()).clamp(1, BOUND_LOOK_MS);
         tokio::time::sleep(Duration::from_millis(wait_ms as u64)).await;
     }
 }
@@ -127,7 +127,7 @@ fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveErro
     let allowed =
         bound.bytes_per_second().map_or(STEP_BYTES, |bytes| bytes.clamp(1, STEP_BYTES as u64) as usize);
     let copied = dirs.copy_step(&name, allowed, now_ms)?;
-    bound.record(copied.bytes, now_ms);
+    bound.record(copied.bytes, broker.environment().clock.monotonic_ms());
     if !copied.is_caught_up {
         return Ok(None);
     }

@@ -230,7 +230,7 @@ fn run_controller(
     requests: Requests,
 ) -> watch::Receiver<Option<String>> {
     let config = broker.config();
-    let now_ms = broker.environment().clock.now_ms();
+    let now_ms = broker.environment().clock.monotonic_ms();
     let snapshots = SnapshotPolicy::new(&config, &log, now_ms);
     let parts = DriverParts {
         environment: broker.environment().clone(),

@@ -39,7 +39,7 @@ mod state;
 pub use activation::bootstrap_records;
 pub use configs::{ConfigChanges, ConfigRules, EffectiveConfig};
 pub use refusal::Refusal;
-pub use state::{Controller, ControllerConfig, Decision, Step};
+pub use state::{Appended, Controller, ControllerConfig, Decision, Step};
 
 /// Producer ids a broker is given at a time.
 pub const PRODUCER_ID_BLOCK_SIZE: i32 = 1000;

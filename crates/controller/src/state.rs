@@ -39,12 +39,23 @@ pub struct ControllerConfig {
 
 /// What a decision may not know by itself.
 pub struct Step<'a> {
-    /// The time in milliseconds.
+    /// The time in milliseconds, on the clock that the sessions of brokers are measured by: one that is never set.
     pub now_ms: i64,
     /// The offset the decision's first record will get.
     pub next_offset: i64,
     /// Source of random numbers.
     pub random: &'a mut dyn FnMut() -> u64,
+}
+
+/// Where and when a record was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its offset.
+    pub offset: i64,
+    /// Its batch's timestamp, by the wall clock.
+    pub timestamp_ms: i64,
+    /// The time on the clock of [`Step::now_ms`].
+    pub now_ms: i64,
 }
 
 /// What follows from a request.
@@ -130,16 +141,15 @@ impl Controller {
         self.config.quorum_node_ids = node_ids;
     }
 
-    /// Applies a record appended at `offset` and time `now_ms`. An error leaves the state as it was; the log then holds what this software
-    /// cannot follow, and the node has to stop.
-    pub fn apply(&mut self, offset: i64, now_ms: i64, record: &MetadataRecord<'_>) -> Result<(), ApplyError> {
+    /// Applies a record. An error leaves the state as it was; the log then holds what this software cannot follow, and the node has to stop.
+    pub fn apply(&mut self, appended: Appended, record: &MetadataRecord<'_>) -> Result<(), ApplyError> {
         let before = self.image.clone();
         let mut delta = MetadataDelta::default();
         self.image.replay(record, &mut delta)?;
-        self.image.provenance.last_offset = offset;
-        self.image.provenance.last_timestamp_ms = now_ms;
+        self.image.provenance.last_offset = appended.offset;
+        self.image.provenance.last_timestamp_ms = appended.timestamp_ms;
         self.follow_topics(&before, &delta);
-        self.follow_brokers(&before, &delta, offset, now_ms, record);
+        self.follow_brokers(&before, &delta, appended, record);
         Ok(())
     }
 
@@ -254,8 +264,7 @@ impl Controller {
         &mut self,
         before: &MetadataImage,
         delta: &MetadataDelta,
-        offset: i64,
-        now_ms: i64,
+        appended: Appended,
         record: &MetadataRecord<'_>,
     ) {
         for &id in &delta.brokers {
@@ -265,10 +274,10 @@ impl Controller {
                 continue;
             };
             if before.cluster.broker(id).is_none_or(|old| old.epoch != broker.epoch) {
-                self.heartbeats.begin(id, broker.epoch, now_ms, true);
+                self.heartbeats.begin(id, broker.epoch, appended.now_ms, true);
             }
             if matches!(record, MetadataRecord::RegisterBroker(_)) {
-                self.registration_offsets.insert(id, offset);
+                self.registration_offsets.insert(id, appended.offset);
             }
             let was_fenced = before.cluster.broker(id).is_none_or(|old| old.fenced);
             if let Some(session) = self.heartbeats.get_mut(id).filter(|_| broker.fenced && !was_fenced) {

@@ -19,6 +19,18 @@ pub struct QuorumDescription {
     pub observers: Vec<ReplicaDescription>,
 }
 
+impl QuorumDescription {
+    /// The same on a clock that is `ms` ahead of the quorum's.
+    pub fn moved_by(mut self, ms: i64) -> Self {
+        for replica in self.voters.iter_mut().chain(&mut self.observers) {
+            for moment_ms in [&mut replica.last_fetch_ms, &mut replica.last_caught_up_ms] {
+                *moment_ms = if *moment_ms < 0 { -1 } else { *moment_ms + ms };
+            }
+        }
+        self
+    }
+}
+
 /// One replica of the metadata log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplicaDescription {

@@ -63,7 +63,7 @@ impl Quorum {
             self.on_control_record(offset, record);
         }
         let epoch = self.epoch;
-        outputs.push(Output::AppendControl { base_offset, epoch, timestamp_ms: now_ms, records });
+        outputs.push(Output::AppendControl { base_offset, epoch, records });
     }
 
     /// The leader change; and where the voters are only in the formatting snapshot, or this node's own description is old, the voters.

@@ -24,8 +24,6 @@ pub enum Output {
         base_offset: i64,
         /// The leader epoch.
         epoch: i32,
-        /// Append time in milliseconds.
-        timestamp_ms: i64,
         /// The records.
         records: Vec<ControlRecord>,
     },

@@ -129,7 +129,7 @@ impl Quorum {
         if led_alone {
             self.await_quorum(now_ms);
         }
-        let append = Output::AppendControl { base_offset, epoch, timestamp_ms: now_ms, records };
+        let append = Output::AppendControl { base_offset, epoch, records };
         (base_offset + 1, vec![append])
     }
 

@@ -1,4 +1,4 @@
-//! The wall clock of the simulated machine: it drifts, and somebody sets it now and then.
+//! The clocks of the simulated machine. Both drift; somebody sets the wall clock now and then, the other one never.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -32,10 +32,11 @@ impl WallClock {
 
 impl Clock for WallClock {
     fn now_ms(&self) -> i64 {
+        self.monotonic_ms() + self.set_by_ms.load(Ordering::Relaxed)
+    }
+
+    fn monotonic_ms(&self) -> i64 {
         let elapsed_ms = self.start.elapsed().as_millis() as i64;
-        START_MS
-            + elapsed_ms
-            + elapsed_ms * self.drift_ppm / 1_000_000
-            + self.set_by_ms.load(Ordering::Relaxed)
+        START_MS + elapsed_ms + elapsed_ms * self.drift_ppm / 1_000_000
     }
 }

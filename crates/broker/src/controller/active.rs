@@ -3,7 +3,7 @@
 //! A controller begins with the image that every node has replayed, so a node that takes the lead over reads nothing again. When the lead
 //! is lost the controller goes, with what it had decided and nobody had committed; whoever waits for that learns that it is no controller.
 
-use klamm_controller::{Controller, ControllerConfig, Step, bootstrap_records};
+use klamm_controller::{Appended, Controller, ControllerConfig, Step, bootstrap_records};
 use klamm_metadata::MetadataRecord;
 use klamm_metadata::log_batch::{BatchContents, LogBatch, encode_metadata_batch};
 use klamm_protocol::messages::NoOpRecord;
@@ -78,22 +78,21 @@ impl Driver {
 
     /// False when this node does not lead, and nothing was appended.
     fn append_records(&mut self, records: Vec<MetadataRecord<'static>>) -> Result<bool, DriverError> {
-        let (Some(controller), now_ms) = (&mut self.controller, self.parts.environment.clock.now_ms()) else {
-            return Ok(false);
-        };
+        let (now_ms, timestamp_ms) = (self.now_ms(), self.timestamp_ms());
+        let Some(controller) = &mut self.controller else { return Ok(false) };
         let version = controller.image().metadata_version();
         let Ok(slot) = self.parts.quorum.append(records.len()) else { return Ok(false) };
-        let bytes = encode_metadata_batch(slot.base_offset, slot.epoch, now_ms, &records, version)?;
-        self.parts.log.append(&bytes, slot.epoch, now_ms)?;
+        let bytes = encode_metadata_batch(slot.base_offset, slot.epoch, timestamp_ms, &records, version)?;
+        self.parts.log.append(&bytes, slot.epoch, timestamp_ms)?;
         self.parts.idleness.begin(now_ms);
         for (offset, record) in (slot.base_offset..).zip(&records) {
-            controller.apply(offset, now_ms, record)?;
+            controller.apply(Appended { offset, timestamp_ms, now_ms }, record)?;
         }
         self.uncommitted.push_back(LogBatch {
             base_offset: slot.base_offset,
             last_offset: slot.base_offset + records.len() as i64 - 1,
             leader_epoch: slot.epoch,
-            timestamp_ms: now_ms,
+            timestamp_ms,
             contents: BatchContents::Metadata(records),
         });
         Ok(true)

@@ -20,7 +20,7 @@ use klamm_metadata::snapshot::Snapshot;
 use klamm_metadata::{MetadataDelta, MetadataImage, MetadataRecord};
 use klamm_protocol::EncodeError;
 use klamm_quorum::role::Role;
-use klamm_quorum::{Leadership, OffsetAndEpoch, Output, Quorum};
+use klamm_quorum::{Leadership, OffsetAndEpoch, Output, Quorum, QuorumDescription};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::decision::{Request, Requests};
@@ -149,7 +149,7 @@ pub(crate) struct Driver {
 impl Driver {
     /// A driver that tells `publisher` of new images, on a task of its own.
     pub(crate) fn new(mut parts: DriverParts, publisher: impl Publisher + Send + 'static) -> Self {
-        let now_ms = parts.environment.clock.now_ms();
+        let now_ms = parts.environment.clock.monotonic_ms();
         let (publications, received) = mpsc::unbounded_channel();
         parts.environment.spawn(Place::Control, move || publish_all(publisher, received));
         let local = parts.quorum.local();
@@ -219,7 +219,13 @@ impl Driver {
         }
     }
 
+    /// For intervals: quorum, sessions and whatever is due now and then must not notice that the wall clock is set.
     pub(super) fn now_ms(&self) -> i64 {
+        self.parts.environment.clock.monotonic_ms()
+    }
+
+    /// For what is written down.
+    pub(super) fn timestamp_ms(&self) -> i64 {
         self.parts.environment.clock.now_ms()
     }
 
@@ -258,12 +264,19 @@ impl Driver {
             Request::Decide(request) => self.decide(request)?,
             Request::DescribeQuorum(respond) => {
                 // Whoever asked may be gone.
-                let _ = respond.send(self.parts.quorum.describe(self.now_ms()));
+                let _ = respond.send(self.describe_quorum());
             }
             Request::Replica(request) => self.serve(*request).await?,
             Request::Resign(done) => self.resign(done).await?,
         }
         Ok(())
+    }
+
+    /// The quorum, with its times on the wall clock as it is now.
+    fn describe_quorum(&self) -> Option<QuorumDescription> {
+        let now_ms = self.now_ms();
+        let described = self.parts.quorum.describe(now_ms)?;
+        Some(described.moved_by(self.timestamp_ms() - now_ms))
     }
 
     /// Gives the lead of the quorum up, unless nobody could take it over.
@@ -321,9 +334,9 @@ impl Driver {
         if self.snapshot.is_some() {
             return;
         }
-        let (log, now_ms) = (self.parts.log.clone(), self.now_ms());
+        let (log, times) = (self.parts.log.clone(), (self.now_ms(), self.timestamp_ms()));
         let image = self.loader.image();
-        let Some(job) = self.parts.snapshots.next_job(log, &self.parts.quorum, image, now_ms) else { return };
+        let Some(job) = self.parts.snapshots.next_job(log, &self.parts.quorum, image, times) else { return };
         let environment = self.parts.environment.clone();
         self.snapshot = Some(Box::pin(async move { environment.blocking(move || job.run()).await }));
     }

@@ -23,8 +23,8 @@ impl Driver {
                     self.parts.environment.blocking(move || log.save_election_state(&text)).await??;
                 }
                 Output::Truncate { end_offset } => self.truncate(end_offset).await?,
-                Output::AppendControl { base_offset, epoch, timestamp_ms, records } => {
-                    self.append_control(base_offset, epoch, timestamp_ms, records)?;
+                Output::AppendControl { base_offset, epoch, records } => {
+                    self.append_control(base_offset, epoch, records)?;
                 }
                 Output::AppendFetched { end_offset, .. } => self.append_fetched(end_offset)?,
                 Output::Send { to, request } => {
@@ -46,8 +46,8 @@ impl Driver {
         tracing::info!("the metadata log is cut to offset {end_offset}, as the leader's is");
         self.uncommitted.retain(|batch| batch.last_offset < end_offset);
         self.log_was_cut();
-        let (log, now_ms) = (self.parts.log.clone(), self.now_ms());
-        self.parts.environment.blocking(move || log.truncate(end_offset, now_ms)).await??;
+        let (log, timestamp_ms) = (self.parts.log.clone(), self.timestamp_ms());
+        self.parts.environment.blocking(move || log.truncate(end_offset, timestamp_ms)).await??;
         Ok(())
     }
 
@@ -55,9 +55,9 @@ impl Driver {
         &mut self,
         base_offset: i64,
         epoch: i32,
-        timestamp_ms: i64,
         records: Vec<ControlRecord>,
     ) -> Result<(), DriverError> {
+        let timestamp_ms = self.timestamp_ms();
         let bytes = encode_control_batch(base_offset, epoch, timestamp_ms, &records)?;
         self.parts.log.append(&bytes, epoch, timestamp_ms)?;
         let batch = LogBatch {
@@ -73,9 +73,9 @@ impl Driver {
     }
 
     fn append_fetched(&mut self, end_offset: i64) -> Result<(), DriverError> {
-        let now_ms = self.now_ms();
+        let timestamp_ms = self.timestamp_ms();
         let (bytes, batches) = self.fetched.take_before(end_offset);
-        self.parts.log.append(bytes, self.parts.quorum.epoch(), now_ms)?;
+        self.parts.log.append(bytes, self.parts.quorum.epoch(), timestamp_ms)?;
         for batch in batches {
             for (offset, record) in control_records(&batch) {
                 self.parts.quorum.on_control_record(offset, record);
@@ -126,8 +126,8 @@ impl Driver {
         let image = MetadataImage::from_snapshot(&snapshot.records, provenance)?;
         self.uncommitted.clear();
         self.log_was_cut();
-        let (log, now_ms) = (self.parts.log.clone(), self.now_ms());
-        self.parts.environment.blocking(move || log.install_snapshot(id, now_ms)).await??;
+        let (log, timestamp_ms) = (self.parts.log.clone(), self.timestamp_ms());
+        self.parts.environment.blocking(move || log.install_snapshot(id, timestamp_ms)).await??;
         let old = std::mem::replace(&mut self.loader, MetadataLoader::new(image.clone()));
         let voters = snapshot.quorum.voters.as_ref().map(VoterSet::from_record);
         let kraft_version = snapshot.quorum.kraft_version;

@@ -41,7 +41,7 @@ pub(super) struct SnapshotJob {
     log: Arc<MetadataLog>,
     /// None where only files of deleted segments are removed.
     snapshot: Option<DueSnapshot>,
-    now_ms: i64,
+    timestamp_ms: i64,
 }
 
 struct DueSnapshot {
@@ -78,13 +78,14 @@ impl SnapshotPolicy {
         self.has_new = true;
     }
 
-    /// What is to be done on disk now: a snapshot of what is committed, files to be removed, or nothing.
+    /// What is to be done on disk now: a snapshot of what is committed, files to be removed, or nothing. The two times are the one for
+    /// intervals and the one that is written down.
     pub(super) fn next_job(
         &mut self,
         log: Arc<MetadataLog>,
         quorum: &Quorum,
         image: &MetadataImage,
-        now_ms: i64,
+        (now_ms, timestamp_ms): (i64, i64),
     ) -> Option<SnapshotJob> {
         let snapshot = self.is_due(&log, now_ms).then(|| {
             (self.size_at_last, self.last_ms, self.has_new) = (log.log().size(), now_ms, false);
@@ -98,7 +99,7 @@ impl SnapshotPolicy {
         if removes {
             self.next_removal_ms = now_ms + REMOVAL_INTERVAL_MS;
         }
-        (removes || snapshot.is_some()).then_some(SnapshotJob { log, snapshot, now_ms })
+        (removes || snapshot.is_some()).then_some(SnapshotJob { log, snapshot, timestamp_ms })
     }
 
     fn is_due(&self, log: &MetadataLog, now_ms: i64) -> bool {
@@ -111,18 +112,18 @@ impl SnapshotPolicy {
 impl SnapshotJob {
     /// Writes the snapshot, and forgets what it replaces.
     pub(super) fn run(self) -> Result<Option<WrittenSnapshot>, DriverError> {
-        let Self { log, snapshot, now_ms } = self;
+        let Self { log, snapshot, timestamp_ms } = self;
         let written = match snapshot {
-            Some(due) => Some(due.write(&log, now_ms)?),
+            Some(due) => Some(due.write(&log, timestamp_ms)?),
             None => None,
         };
-        log.remove_deleted_files(now_ms)?;
+        log.remove_deleted_files(timestamp_ms)?;
         Ok(written)
     }
 }
 
 impl DueSnapshot {
-    fn write(self, log: &MetadataLog, now_ms: i64) -> Result<WrittenSnapshot, DriverError> {
+    fn write(self, log: &MetadataLog, timestamp_ms: i64) -> Result<WrittenSnapshot, DriverError> {
         let Self { image, quorum, retention } = self;
         let provenance = image.provenance;
         let id = SnapshotId { end_offset: provenance.last_offset + 1, epoch: provenance.last_epoch };
@@ -131,19 +132,19 @@ impl DueSnapshot {
             quorum,
             records: image.to_records(),
         };
-        log.save_snapshot(id, &snapshot.encode(id, now_ms, image.metadata_version())?)?;
-        if retention.is_exceeded(log, now_ms)? {
-            log.delete_before(id, now_ms)?;
+        log.save_snapshot(id, &snapshot.encode(id, timestamp_ms, image.metadata_version())?)?;
+        if retention.is_exceeded(log, timestamp_ms)? {
+            log.delete_before(id, timestamp_ms)?;
         }
         Ok(WrittenSnapshot { id, log_start_offset: log.log().log_start_offset() })
     }
 }
 
 impl Retention {
-    fn is_exceeded(&self, log: &MetadataLog, now_ms: i64) -> Result<bool, DriverError> {
+    fn is_exceeded(&self, log: &MetadataLog, timestamp_ms: i64) -> Result<bool, DriverError> {
         let bytes = log.snapshot_bytes()?;
-        let oldest_ms = log.oldest_snapshot_ms()?.unwrap_or(now_ms);
-        let is_old = self.ms.is_some_and(|ms| now_ms.saturating_sub(oldest_ms) > ms);
+        let oldest_ms = log.oldest_snapshot_ms()?.unwrap_or(timestamp_ms);
+        let is_old = self.ms.is_some_and(|ms| timestamp_ms.saturating_sub(oldest_ms) > ms);
         Ok(is_old || bytes.saturating_add(log.log().size()) > self.bytes)
     }
 }

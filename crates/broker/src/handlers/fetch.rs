@@ -141,7 +141,7 @@ fn plan(context: &RequestContext<'_>, request: FetchRequest<'_>) -> Result<Fetch
     };
     // Only a request that begins a session needs a number from the system.
     let new_id = if request.session_epoch == 0 { context.broker.random_u32() } else { 0 };
-    context.broker.fetch_sessions().begin(request, new_id, context.now_ms)
+    context.broker.fetch_sessions().begin(request, new_id, context.broker.environment().clock.monotonic_ms())
 }
 
 /// One fetch on its way: which partitions, within which limits, for whom.
@@ -273,7 +273,7 @@ impl Fetch {
     fn is_held_up(&self, partition: &Partition) -> bool {
         let Reader::Follower { replica_id, .. } = self.reader else { return false };
         self.is_throttled(partition)
-            && self.broker.throttles().leader.due_ms(self.broker.environment().clock.now_ms()).is_some()
+            && self.broker.throttles().leader.due_ms(self.broker.environment().clock.monotonic_ms()).is_some()
             && partition.as_leader(|leader| !leader.isr().contains(&replica_id)).unwrap_or(false)
     }
 
@@ -336,7 +336,10 @@ impl Fetch {
         let is_sent = self.broker.fetch_sessions().finish(&self.plan, &notes);
         let throttled = fetched.partitions.iter().filter(|partition| partition.is_throttled);
         let throttled_bytes = throttled.map(FetchedPartition::record_bytes).sum();
-        self.broker.throttles().leader.record(throttled_bytes, self.broker.environment().clock.now_ms());
+        self.broker
+            .throttles()
+            .leader
+            .record(throttled_bytes, self.broker.environment().clock.monotonic_ms());
         let (mut slices, mut leaders) = (Vec::new(), BTreeSet::new());
         let mut responses: Vec<FetchableTopicResponse<'static>> = Vec::new();
         let answers = self.plan.partitions.iter().zip(fetched.partitions).zip(is_sent);

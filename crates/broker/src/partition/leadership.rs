@@ -299,7 +299,7 @@ impl Partition {
     fn moment(&self, log: &Log) -> Moment {
         let settings = self.settings.load();
         Moment {
-            now_ms: self.environment.clock.now_ms(),
+            now_ms: self.environment.clock.monotonic_ms(),
             high_watermark: log.high_watermark(),
             end_offset: log.log_end_offset(),
             own_offset: self.own_offset(log),

@@ -131,7 +131,7 @@ fn note_progress(broker: &Broker, followed: &mut Followed, data: &PartitionData<
     followed.is_caught_up = followed.partition.log().log_end_offset() >= data.high_watermark;
     if followed.partition.is_throttled_follower(broker.node_id()) {
         let bytes = data.records.as_ref().and_then(|records| records.as_bytes()).map_or(0, <[u8]>::len);
-        broker.throttles().follower.record(bytes, broker.environment().clock.now_ms());
+        broker.throttles().follower.record(bytes, broker.environment().clock.monotonic_ms());
     }
 }
 
@@ -156,7 +156,7 @@ fn put_off(
     go_on(fetcher, key, &followed.partition);
     let wait_ms = back_off_ms(broker, followed.failures) as i64;
     followed.failures = followed.failures.saturating_add(1);
-    fetcher.delay(key, broker.environment().clock.now_ms() + wait_ms);
+    fetcher.delay(key, broker.environment().clock.monotonic_ms() + wait_ms);
 }
 
 /// Does what is left of an answer.

@@ -63,7 +63,7 @@ pub(super) async fn run(broker: Arc<Broker>, slot: Arc<Slot>) {
 impl Task {
     async fn round(&mut self) {
         self.take_changes();
-        let now_ms = self.broker.environment().clock.now_ms();
+        let now_ms = self.broker.environment().clock.monotonic_ms();
         self.hold_up_throttled(now_ms);
         let Some(request) = self.fetcher.next_request(now_ms) else {
             return self.rest(now_ms).await;

@@ -4,10 +4,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use klamm_broker::environment::{Environment, Place, SystemClock, SystemRandom};
+use klamm_broker::environment::{Clock, Environment, Place, SystemClock, SystemRandom};
 use klamm_broker::{FormatOptions, InitialControllers, WorkerThreads};
 use klamm_config::load::{Loaded, Options, load};
 use klamm_log::disk::simulated::{Crash, SimulatedDisk};
@@ -29,8 +30,29 @@ pub(crate) struct Node {
     pub(crate) id: i32,
     pub(crate) port: u16,
     disk: SimulatedDisk,
+    pub(crate) clock: SetClock,
     settings: Vec<String>,
     running: Option<Running>,
+}
+
+/// The machine's clocks, of which the wall clock can be set.
+#[derive(Clone, Default)]
+pub(crate) struct SetClock(Arc<AtomicI64>);
+
+impl SetClock {
+    pub(crate) fn jump(&self, by_ms: i64) {
+        self.0.fetch_add(by_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SetClock {
+    fn now_ms(&self) -> i64 {
+        SystemClock.now_ms() + self.0.load(Ordering::Relaxed)
+    }
+
+    fn monotonic_ms(&self) -> i64 {
+        SystemClock.monotonic_ms()
+    }
 }
 
 struct Running {
@@ -56,7 +78,7 @@ impl Node {
             others.to_owned(),
         ];
         let disk = SimulatedDisk::seeded(id as u64);
-        Self { id, port, disk, settings: settings.to_vec(), running: None }
+        Self { id, port, disk, clock: SetClock::default(), settings: settings.to_vec(), running: None }
     }
 
     /// Adds a setting.
@@ -73,7 +95,7 @@ impl Node {
         Environment {
             network: Arc::new(TcpNetwork),
             disk: Arc::new(self.disk.clone()),
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(self.clock.clone()),
             random: Arc::new(SystemRandom),
             executors: threads.clone(),
         }

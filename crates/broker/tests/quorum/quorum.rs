@@ -1,6 +1,7 @@
 //! What a quorum of several nodes does: elect, replicate, outlive its leader, take nodes in and let them go.
 
 use klamm_broker::InitialControllers;
+use klamm_broker::environment::Clock;
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::add_raft_voter_request::Listener;
 use klamm_protocol::messages::{AddRaftVoterRequest, RemoveRaftVoterRequest};
@@ -39,6 +40,26 @@ fn static_voters_elect_a_leader_replicate_and_outlive_it() {
     let described = cluster.in_step();
     assert_eq!(described.current_voters.len(), 3);
     assert_same_logs(&cluster);
+}
+
+#[test]
+fn a_wall_clock_that_is_set_moves_nothing_but_timestamps() {
+    let mut cluster = Cluster::of_static_voters(3, &[PATIENT]);
+    cluster.decide(1);
+    let before = cluster.in_step();
+    for by_ms in [3_600_000, -7_200_000] {
+        cluster.nodes.iter().for_each(|node| node.clock.jump(by_ms));
+        // The leader looks at its timers before each of them.
+        cluster.decide(2);
+        cluster.decide(3);
+        let after = cluster.in_step();
+        assert_eq!((after.leader_id, after.leader_epoch), (before.leader_id, before.leader_epoch));
+        let now_ms = cluster.node(after.leader_id).clock.now_ms();
+        for voter in after.current_voters {
+            let age_ms = now_ms - voter.last_fetch_timestamp;
+            assert!((0..60_000).contains(&age_ms), "node {} fetched {age_ms} ms ago", voter.replica_id);
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use klamm_controller::{
-    ConfigChanges, ConfigRules, Controller, ControllerConfig, Decision, EffectiveConfig, Step,
+    Appended, ConfigChanges, ConfigRules, Controller, ControllerConfig, Decision, EffectiveConfig, Step,
     bootstrap_records,
 };
 use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType, ConfigsImage};
@@ -144,7 +144,8 @@ impl Cluster {
             "the log keeps what was decided"
         );
         for record in records {
-            self.controller.apply(self.next_offset, self.now_ms, record).unwrap();
+            let (offset, now_ms) = (self.next_offset, self.now_ms);
+            self.controller.apply(Appended { offset, timestamp_ms: now_ms, now_ms }, record).unwrap();
             self.next_offset += 1;
         }
         self.controller.check_invariants();

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use klamm_controller::{Decision, Step};
+use klamm_controller::{Appended, Decision, Step};
 use klamm_metadata::MetadataRecord;
 use klamm_metadata::log_batch::{BatchContents, LogBatch, decode_batch};
 use klamm_protocol::messages::assign_replicas_to_dirs_request as assign;
@@ -163,7 +163,9 @@ fn kafkas_logs_are_followed_and_decided_again() {
                 decisions += 1;
             }
             for (offset, record) in (batch.base_offset..).zip(records) {
-                cluster.controller.apply(offset, batch.timestamp_ms, record).unwrap();
+                let timestamp_ms = batch.timestamp_ms;
+                let appended = Appended { offset, timestamp_ms, now_ms: timestamp_ms };
+                cluster.controller.apply(appended, record).unwrap();
             }
             cluster.controller.check_invariants();
         }

@@ -44,9 +44,7 @@ fn election(epoch: i32, leader_id: Option<i32>, voted: Option<i32>) -> Output {
 #[test]
 fn the_only_voter_leads_at_once() {
     let (mut quorum, outputs) = open(start_alone());
-    let [persist, Output::AppendControl { base_offset: 0, epoch: 1, timestamp_ms: 1_000, records }] =
-        outputs.as_slice()
-    else {
+    let [persist, Output::AppendControl { base_offset: 0, epoch: 1, records }] = outputs.as_slice() else {
         panic!("{outputs:?}");
     };
     assert_eq!(
@@ -91,11 +89,11 @@ fn the_first_batch_is_kafkas() {
     };
     let local: VoterNode = voters.get(1).unwrap().clone();
     let start = QuorumStart { kraft_version: 1, voters, voters_offset: -1, log, ..QuorumStart::default() };
-    let now_ms = 1_795_361_054_846;
-    let (quorum, outputs) = Quorum::open(klamm_quorum::QuorumConfig { local, ..config(1) }, start, now_ms);
+    let (quorum, outputs) = Quorum::open(klamm_quorum::QuorumConfig { local, ..config(1) }, start, 1_000);
+    let timestamp_ms = 1_795_361_054_846;
     let appended = outputs.iter().find_map(|output| match output {
-        Output::AppendControl { base_offset, epoch, timestamp_ms, records } => {
-            Some(encode_control_batch(*base_offset, *epoch, *timestamp_ms, records).unwrap())
+        Output::AppendControl { base_offset, epoch, records } => {
+            Some(encode_control_batch(*base_offset, *epoch, timestamp_ms, records).unwrap())
         }
         _ => None,
     });
