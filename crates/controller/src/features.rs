@@ -25,14 +25,31 @@ enum UpgradeType {
     UnsafeDowngrade,
 }
 
+/// `kraft.version` is no record of the controller: only the quorum knows and changes it.
+pub struct KRaftVersion<'q> {
+    /// The level it is at.
+    pub level: i16,
+    /// Whether it can be raised to a level now, and if not, why.
+    pub check: &'q dyn Fn(i16) -> Result<(), String>,
+}
+
+/// What follows from an UpdateFeatures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureUpdate {
+    /// To be sent once everything is committed.
+    pub response: UpdateFeaturesResponse<'static>,
+    /// The level the quorum is to be raised to along with the records.
+    pub kraft_version: Option<i16>,
+}
+
 impl Controller {
-    /// Changes finalized feature levels, all or none. `kraft_version` is the level the quorum is at, which only the quorum changes.
+    /// Changes feature levels, all or none.
     pub fn update_features(
         &self,
         request: &UpdateFeaturesRequest<'_>,
-        kraft_version: i16,
-    ) -> Decision<UpdateFeaturesResponse<'static>> {
-        let result = self.feature_records(&request.feature_updates, kraft_version);
+        quorum: &KRaftVersion<'_>,
+    ) -> Decision<FeatureUpdate> {
+        let result = self.feature_records(&request.feature_updates, quorum);
         let (error_code, error_message) = error_fields(&result);
         let per_feature = |update: &FeatureUpdateKey<'_>| UpdatableFeatureResult {
             feature: update.feature.to_string().into(),
@@ -43,14 +60,18 @@ impl Controller {
         let results =
             if succeeded { request.feature_updates.iter().map(per_feature).collect() } else { Vec::new() };
         let response = UpdateFeaturesResponse { error_code, error_message, results, ..Default::default() };
-        let records = result.unwrap_or_default();
-        if request.validate_only { Decision::nothing(response) } else { Decision::new(records, response) }
+        if !succeeded || request.validate_only {
+            return Decision::nothing(FeatureUpdate { response, kraft_version: None });
+        }
+        let of_quorum = request.feature_updates.iter().find(|update| update.feature == KRAFT_VERSION.name);
+        let kraft_version = of_quorum.map(|update| update.max_version_level).filter(|to| *to > quorum.level);
+        Decision::new(result.unwrap_or_default(), FeatureUpdate { response, kraft_version })
     }
 
     fn feature_records(
         &self,
         updates: &[FeatureUpdateKey<'_>],
-        kraft_version: i16,
+        quorum: &KRaftVersion<'_>,
     ) -> Result<Vec<MetadataRecord<'static>>, Refusal> {
         let mut proposed: BTreeMap<String, i16> =
             self.image.features.iter().map(|(name, level)| (name.to_owned(), level)).collect();
@@ -61,7 +82,7 @@ impl Controller {
         proposed.extend(updates.iter().map(|update| (update.feature.to_string(), update.max_version_level)));
         let mut records = Vec::new();
         for update in updates {
-            self.check_update(update, kraft_version, &proposed)?;
+            self.check_update(update, quorum, &proposed)?;
             if update.feature == KRAFT_VERSION.name {
                 continue;
             }
@@ -76,7 +97,7 @@ impl Controller {
     fn check_update(
         &self,
         update: &FeatureUpdateKey<'_>,
-        kraft_version: i16,
+        quorum: &KRaftVersion<'_>,
         proposed: &BTreeMap<String, i16>,
     ) -> Result<(), Refusal> {
         let (name, level) = (update.feature.as_ref(), update.max_version_level);
@@ -91,7 +112,7 @@ impl Controller {
             return invalid(reason);
         }
         let is_kraft_version = name == KRAFT_VERSION.name;
-        let current = if is_kraft_version { kraft_version } else { self.image.features.level(name) };
+        let current = if is_kraft_version { quorum.level } else { self.image.features.level(name) };
         if level < current && upgrade_type == UpgradeType::Upgrade {
             return invalid(format!("it is at level {current}, and the update does not allow lowering it"));
         }
@@ -99,10 +120,9 @@ impl Controller {
             return invalid(format!("it is at level {current}: this would not be a downgrade"));
         }
         if is_kraft_version {
-            return if level == current {
-                Ok(())
-            } else {
-                invalid("the quorum cannot change it yet".to_owned())
+            return match level < current {
+                true => invalid(format!("the quorum is at level {current}, which cannot be lowered")),
+                false => (quorum.check)(level).or_else(invalid),
             };
         }
         if name == MetadataVersion::FEATURE_NAME {

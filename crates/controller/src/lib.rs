@@ -38,6 +38,7 @@ mod state;
 
 pub use activation::bootstrap_records;
 pub use configs::{ConfigChanges, ConfigRules, EffectiveConfig};
+pub use features::{FeatureUpdate, KRaftVersion};
 pub use refusal::Refusal;
 pub use state::{Appended, Controller, ControllerConfig, Decision, Step};
 

@@ -49,6 +49,7 @@ impl Quorum {
             high_watermark: None,
             voters: unknown.collect(),
             observers: Default::default(),
+            described: Default::default(),
             acknowledged: Default::default(),
             begin_epoch_due_ms: now_ms,
             fetched: Default::default(),
@@ -57,13 +58,17 @@ impl Quorum {
         };
         self.enter(self.epoch, Role::Leader(leader), outputs);
         let records = self.epoch_start_records(granting);
-        let base_offset = self.log.end_offset;
-        self.log.append(self.epoch, records.len() as i64);
+        outputs.push(self.append_control(records));
+    }
+
+    /// Appends control records, which are in force at once.
+    pub(crate) fn append_control(&mut self, records: Vec<ControlRecord>) -> Output {
+        let (base_offset, epoch) = (self.log.end_offset, self.epoch);
+        self.log.append(epoch, records.len() as i64);
         for (offset, record) in (base_offset..).zip(&records) {
             self.on_control_record(offset, record);
         }
-        let epoch = self.epoch;
-        outputs.push(Output::AppendControl { base_offset, epoch, records });
+        Output::AppendControl { base_offset, epoch, records }
     }
 
     /// The leader change; and where the voters are only in the formatting snapshot, or this node's own description is old, the voters.
@@ -169,7 +174,7 @@ impl Quorum {
     }
 
     /// A voter lives and knows who leads; once enough do, the leader may lead on.
-    fn note_heard(&mut self, now_ms: i64, id: i32) {
+    pub(crate) fn note_heard(&mut self, now_ms: i64, id: i32) {
         let needed = self.current_voters().majority() - usize::from(self.is_voter());
         let deadline_ms = now_ms + self.check_quorum_timeout();
         let Role::Leader(leader) = &mut self.role else { return };

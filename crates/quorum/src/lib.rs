@@ -21,12 +21,14 @@ pub mod wire;
 mod describe;
 mod election;
 mod follower;
+mod kraft_version;
 mod leader;
 mod quorum;
 mod voter_change;
 
 pub use describe::{QuorumDescription, ReplicaDescription};
 pub use election_state::ElectionState;
+pub use kraft_version::KRaftVersionError;
 pub use log_state::{LogState, OffsetAndEpoch};
 pub use output::{Leadership, Output};
 pub use quorum::{AppendSlot, NotLeader, Quorum, QuorumConfig, QuorumStart};

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::voters::ReplicaKey;
+use crate::voters::{ReplicaKey, VoterNode};
 
 /// The states of a replica; each holds only what makes sense in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub struct Leader {
     pub voters: BTreeMap<i32, Progress>,
     /// How far the replicas are that do not vote.
     pub observers: BTreeMap<ReplicaKey, Progress>,
+    /// With `kraft.version` 0, the other voters as they described themselves in this epoch.
+    pub described: BTreeMap<i32, VoterNode>,
     /// Voters that know who leads.
     pub acknowledged: BTreeSet<i32>,
     /// When voters are told again.

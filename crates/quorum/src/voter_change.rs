@@ -87,12 +87,15 @@ impl Quorum {
         Ok(self.change_voters(now_ms, self.current_voters().without(key.id)))
     }
 
-    /// Replaces a voter's endpoints and levels.
+    /// Replaces a voter's endpoints and levels. With `kraft.version` 0 the leader only remembers them, and the voter's directory.
     pub fn update_voter(
         &mut self,
         now_ms: i64,
         voter: VoterNode,
     ) -> Result<(i64, Vec<Output>), VoterChangeError> {
+        if self.kraft_version == 0 {
+            return self.note_description(now_ms, voter).map(|()| (self.log.end_offset, Vec::new()));
+        }
         self.check_change_allowed()?;
         if !self.current_voters().contains(voter.key) {
             return Err(VoterChangeError::NoSuchVoter(voter.key.id));
@@ -112,25 +115,20 @@ impl Quorum {
         }
     }
 
-    fn check_level(&self, voter: &VoterNode) -> Result<(), VoterChangeError> {
-        let (min, max) = voter.kraft_versions;
-        match (min..=max).contains(&self.kraft_version) {
+    pub(crate) fn check_level(&self, voter: &VoterNode) -> Result<(), VoterChangeError> {
+        match voter.supports(self.kraft_version) {
             true => Ok(()),
             false => Err(VoterChangeError::KRaftVersion(voter.key.id)),
         }
     }
 
     fn change_voters(&mut self, now_ms: i64, voters: VoterSet) -> (i64, Vec<Output>) {
-        let records = vec![ControlRecord::Voters(voters.to_record())];
-        let (base_offset, epoch) = (self.log.end_offset, self.epoch);
         let led_alone = self.is_only_voter();
-        self.log.append(epoch, 1);
-        self.on_control_record(base_offset, &records[0]);
+        let append = self.append_control(vec![ControlRecord::Voters(voters.to_record())]);
         if led_alone {
             self.await_quorum(now_ms);
         }
-        let append = Output::AppendControl { base_offset, epoch, records };
-        (base_offset + 1, vec![append])
+        (self.log.end_offset, vec![append])
     }
 
     /// Moves what the leader knows of replicas to where it belongs under the voters now in force.

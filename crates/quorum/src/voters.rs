@@ -64,6 +64,14 @@ pub struct VoterNode {
     pub kraft_versions: (i16, i16),
 }
 
+impl VoterNode {
+    /// Whether it can run at a level of `kraft.version`.
+    pub fn supports(&self, level: i16) -> bool {
+        let (min, max) = self.kraft_versions;
+        (min..=max).contains(&level)
+    }
+}
+
 /// The voters in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VoterSet {

@@ -60,7 +60,7 @@ impl Driver {
     }
 
     /// Appends the records of a decision and has `answer` called when they, or if there are none all before them, are committed.
-    fn append(
+    pub(super) fn append(
         &mut self,
         records: Vec<MetadataRecord<'static>>,
         answer: Option<Answer>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use klamm_controller::{Controller, Decision, Step};
 use klamm_metadata::MetadataRecord;
+use klamm_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use klamm_quorum::QuorumDescription;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -19,6 +20,8 @@ pub(crate) struct Unavailable;
 pub(crate) enum Request {
     /// A decision of the controller.
     Decide(Decide),
+    /// A change of feature levels.
+    UpdateFeatures(UpdateFeaturesRequest<'static>, oneshot::Sender<UpdateFeaturesResponse<'static>>),
     /// The state of the quorum; none where this node does not lead it.
     DescribeQuorum(oneshot::Sender<Option<QuorumDescription>>),
     /// What other replicas of the metadata log ask.
@@ -98,6 +101,19 @@ impl ControllerHandle {
             Decided { records, answer }
         });
         self.requests.send(Request::Decide(request)).map_err(|_| Unavailable)?;
+        response.await.map_err(|_| Unavailable)
+    }
+
+    /// Changes feature levels; returns once that is committed.
+    ///
+    /// # Errors
+    /// When there is no active controller. Whether the change was committed is then not known.
+    pub(crate) async fn update_features(
+        &self,
+        request: UpdateFeaturesRequest<'static>,
+    ) -> Result<UpdateFeaturesResponse<'static>, Unavailable> {
+        let (respond, response) = oneshot::channel();
+        self.requests.send(Request::UpdateFeatures(request, respond)).map_err(|_| Unavailable)?;
         response.await.map_err(|_| Unavailable)
     }
 

@@ -266,6 +266,7 @@ impl Driver {
                 // Whoever asked may be gone.
                 let _ = respond.send(self.describe_quorum());
             }
+            Request::UpdateFeatures(request, respond) => self.update_features(&request, respond).await?,
             Request::Replica(request) => self.serve(*request).await?,
             Request::Resign(done) => self.resign(done).await?,
         }

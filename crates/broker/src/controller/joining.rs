@@ -1,7 +1,9 @@
 //! What a controller asks the leader about its own vote (KIP-853): to describe it anew where it listens elsewhere by now, and, with
-//! `controller.quorum.auto.join.enable`, to be made a voter.
+//! `controller.quorum.auto.join.enable`, to be made a voter. With `kraft.version` 0 each leader has to be told once what its voters are: it
+//! writes nothing of it until the level is raised.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use klamm_config::endpoint::HostPort;
@@ -20,6 +22,8 @@ pub(super) struct Joining {
     is_automatic: bool,
     period_ms: i64,
     next_ms: i64,
+    /// The newest epoch whose leader knows this voter, where it is named by the settings.
+    described_in: Arc<AtomicI32>,
 }
 
 /// One request to the leader.
@@ -35,7 +39,12 @@ enum Wish {
 
 impl Joining {
     pub(super) fn new(is_automatic: bool, period_ms: i64, now_ms: i64) -> Self {
-        Self { is_automatic, period_ms, next_ms: now_ms + period_ms }
+        Self {
+            is_automatic,
+            period_ms,
+            next_ms: now_ms + period_ms,
+            described_in: Arc::new(AtomicI32::new(-1)),
+        }
     }
 
     /// Asks the leader for what is due at `now_ms`.
@@ -53,15 +62,18 @@ impl Joining {
             timeout: outbound.config().request_timeout,
             address,
             local: quorum.local().clone(),
+            described_in: self.described_in.clone(),
         };
         outbound.environment().spawn(Place::Control, move || asking.run(wish));
     }
 
     fn wish(&self, quorum: &Quorum) -> Option<Wish> {
-        if quorum.kraft_version() == 0 {
-            return None;
-        }
         let local = quorum.local();
+        if quorum.kraft_version() == 0 {
+            let epoch = quorum.epoch();
+            let is_unknown = quorum.is_voter() && self.described_in.load(Ordering::Relaxed) < epoch;
+            return is_unknown.then_some(Wish::Update { epoch });
+        }
         match quorum.current_voters().get(local.key.id) {
             Some(voter) if voter.key == local.key => {
                 (voter != local).then_some(Wish::Update { epoch: quorum.epoch() })
@@ -78,11 +90,19 @@ struct Asking {
     timeout: Duration,
     address: HostPort,
     local: VoterNode,
+    described_in: Arc<AtomicI32>,
 }
 
 impl Asking {
     async fn run(self, wish: Wish) {
-        match self.ask(&wish).await {
+        let answer = self.ask(&wish).await;
+        if let (Wish::Update { epoch }, Ok(ErrorCode::NONE | ErrorCode::UNSUPPORTED_VERSION)) =
+            (&wish, &answer)
+        {
+            // A leader of older software knows no more than the settings, whatever it is told.
+            self.described_in.fetch_max(*epoch, Ordering::Relaxed);
+        }
+        match answer {
             Ok(ErrorCode::NONE) => tracing::info!("the leader of the metadata quorum granted {wish:?}"),
             Ok(error) => tracing::debug!("the leader of the metadata quorum refused {wish:?}: {error}"),
             Err(error) => {

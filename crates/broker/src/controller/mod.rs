@@ -12,6 +12,7 @@ mod channel;
 mod decision;
 mod download;
 mod driver;
+mod feature_update;
 mod fetched;
 mod idleness;
 mod joining;

@@ -139,19 +139,15 @@ impl Driver {
         Ok(())
     }
 
-    /// With `kraft.version` 0 the voters are in the settings, and what one says of itself changes nothing.
     async fn update_voter(&mut self, voter: VoterNode, epoch: i32) -> Result<ErrorCode, DriverError> {
         let now_ms = self.now_ms();
         let quorum = &mut self.parts.quorum;
         if let Err(error) = quorum.check_leads(epoch) {
             return Ok(error);
         }
-        match quorum.update_voter(now_ms, voter.clone()) {
+        match quorum.update_voter(now_ms, voter) {
             Ok((_, outputs)) => {
                 self.carry_out(outputs).await?;
-                Ok(ErrorCode::NONE)
-            }
-            Err(VoterChangeError::StaticVoters) if quorum.current_voters().contains(voter.key) => {
                 Ok(ErrorCode::NONE)
             }
             Err(error) => Ok(error.error_code()),

@@ -3,13 +3,15 @@
 use klamm_protocol::messages::{UpdateFeaturesRequest, UpdateFeaturesResponse};
 use klamm_protocol::{ErrorCode, Reader};
 
-use crate::request::{HandlerResult, RequestContext};
+use crate::request::{Fault, HandlerResult, RequestContext};
 
 pub(crate) fn handle(context: &RequestContext<'_>, mut body: Reader<'_>) -> HandlerResult {
     let request: UpdateFeaturesRequest<'_> = context.decode(&mut body)?;
     let request = request.into_static();
-    let kraft_version = context.broker.controller().kraft_version();
-    context.decide(move |controller, _| controller.update_features(&request, kraft_version))
+    let controller = context.broker.controller().clone();
+    context.respond_after(async move {
+        controller.update_features(request).await.map_err(|_| Fault::NotController)
+    })
 }
 
 pub(crate) fn refuse(context: &RequestContext<'_>, _: Reader<'_>, error_code: ErrorCode) -> HandlerResult {

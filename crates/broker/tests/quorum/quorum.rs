@@ -4,7 +4,8 @@ use klamm_broker::InitialControllers;
 use klamm_broker::environment::Clock;
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::add_raft_voter_request::Listener;
-use klamm_protocol::messages::{AddRaftVoterRequest, RemoveRaftVoterRequest};
+use klamm_protocol::messages::update_features_request::FeatureUpdateKey;
+use klamm_protocol::messages::{AddRaftVoterRequest, RemoveRaftVoterRequest, UpdateFeaturesRequest};
 
 use crate::cluster::Cluster;
 use crate::node::{CLUSTER_ID, Node, free_port};
@@ -187,6 +188,62 @@ fn controllers_join_by_themselves_where_they_are_told_to() {
     cluster.wait_for("joining", |cluster| (cluster.describe()?.current_voters.len() == 2).then_some(()));
     cluster.decide(1);
     cluster.in_step();
+}
+
+fn raise_kraft_version(cluster: &Cluster) -> (ErrorCode, String) {
+    let key = FeatureUpdateKey {
+        feature: "kraft.version".into(),
+        max_version_level: 1,
+        upgrade_type: 1,
+        ..FeatureUpdateKey::default()
+    };
+    let request =
+        UpdateFeaturesRequest { timeout_ms: 10_000, feature_updates: vec![key], ..Default::default() };
+    let response = cluster.ask(&request, 2);
+    (response.error_code, response.error_message.unwrap_or_default().into_owned())
+}
+
+#[test]
+fn voters_of_the_settings_move_to_the_log_and_may_change_from_then_on() {
+    let mut cluster = Cluster::of_static_voters(3, &["controller.quorum.fetch.timeout.ms=1000"]);
+    cluster.in_step();
+    let leader = cluster.leader();
+    let other = (1..=3).find(|id| *id != leader).unwrap();
+    assert_eq!(remove_voter(&mut cluster, other), ErrorCode::UNSUPPORTED_VERSION);
+    // Each voter tells the leader what it is, in its time.
+    let raised = cluster.wait_for("the voters' descriptions", |cluster| match raise_kraft_version(cluster) {
+        (ErrorCode::INVALID_UPDATE_VERSION | ErrorCode::NOT_CONTROLLER, _) => None,
+        raised => Some(raised),
+    });
+    assert_eq!(raised, (ErrorCode::NONE, String::new()));
+    let described = cluster.in_step();
+    for voter in &described.current_voters {
+        assert_eq!(voter.replica_directory_id, cluster.node(voter.replica_id).directory_id());
+    }
+    assert_same_logs(&cluster);
+    let leader = cluster.leader();
+    let other = (1..=3).find(|id| *id != leader).unwrap();
+    assert_eq!(remove_voter(&mut cluster, other), ErrorCode::NONE);
+    assert_eq!(voters(&cluster).len(), 2);
+    assert_eq!(add_voter(&mut cluster, other), ErrorCode::NONE);
+    // The settings still name the voters; the log is what counts.
+    cluster.nodes.iter_mut().for_each(Node::kill);
+    cluster.nodes.iter_mut().for_each(Node::start);
+    cluster.decide(1);
+    assert_eq!(voters(&cluster), [1, 2, 3]);
+    assert_eq!(raise_kraft_version(&cluster).0, ErrorCode::NONE, "it is at that level");
+}
+
+#[test]
+fn a_level_is_refused_while_voters_have_not_said_what_they_support() {
+    // They tell it after as long as they wait for a leader.
+    let cluster = Cluster::of_static_voters(3, &[PATIENT]);
+    let silent = cluster.wait_for("registration", |cluster| match raise_kraft_version(cluster) {
+        (ErrorCode::INVALID_UPDATE_VERSION, message) if message.contains("not registered") => None,
+        (error, message) => Some((error, message)),
+    });
+    assert_eq!(silent.0, ErrorCode::INVALID_UPDATE_VERSION);
+    assert!(silent.1.contains("has not told the leader yet"), "{}", silent.1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! UpdateFeatures.
 
+use klamm_controller::KRaftVersion;
 use klamm_metadata::{MetadataRecord, MetadataVersion};
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::UpdateFeaturesRequest;
@@ -11,21 +12,66 @@ const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 const UNSAFE_DOWNGRADE: i8 = 3;
 
-fn update(
-    cluster: &mut Cluster,
-    updates: &[(&'static str, i16, i8)],
-) -> (ErrorCode, Vec<MetadataRecord<'static>>) {
+fn request(updates: &[(&'static str, i16, i8)]) -> UpdateFeaturesRequest<'static> {
     let key = |&(feature, max_version_level, upgrade_type): &(&'static str, i16, i8)| FeatureUpdateKey {
         feature: feature.into(),
         max_version_level,
         upgrade_type,
         ..Default::default()
     };
-    let request =
-        UpdateFeaturesRequest { feature_updates: updates.iter().map(key).collect(), ..Default::default() };
-    let (response, records) =
-        cluster.decide_with_records(|controller, _| controller.update_features(&request, 0));
-    (response.error_code, records)
+    UpdateFeaturesRequest { feature_updates: updates.iter().map(key).collect(), ..Default::default() }
+}
+
+fn update(
+    cluster: &mut Cluster,
+    updates: &[(&'static str, i16, i8)],
+) -> (ErrorCode, Vec<MetadataRecord<'static>>) {
+    let request = request(updates);
+    let quorum = KRaftVersion { level: 0, check: &unready };
+    let (update, records) =
+        cluster.decide_with_records(|controller, _| controller.update_features(&request, &quorum));
+    (update.response.error_code, records)
+}
+
+/// A quorum that stays at level 0.
+fn unready(level: i16) -> Result<(), String> {
+    if level == 0 { Ok(()) } else { Err("voter 2 is silent".to_owned()) }
+}
+
+#[test]
+fn the_quorum_has_the_word_on_its_level() {
+    use ErrorCode as E;
+    // The quorum's level and whether it can change, what is asked, and the answer with the level that the quorum is raised to.
+    type Case = (i16, bool, &'static [(&'static str, i16, i8)], bool, (ErrorCode, Option<i16>));
+    let cases: &[Case] = &[
+        (0, true, &[("kraft.version", 1, UPGRADE)], false, (E::NONE, Some(1))),
+        (0, true, &[("kraft.version", 1, UPGRADE)], true, (E::NONE, None)),
+        (0, false, &[("kraft.version", 1, UPGRADE)], true, (E::INVALID_UPDATE_VERSION, None)),
+        (0, true, &[("kraft.version", 2, UPGRADE)], false, (E::INVALID_UPDATE_VERSION, None)),
+        (0, true, &[("kraft.version", 1, SAFE_DOWNGRADE)], false, (E::INVALID_UPDATE_VERSION, None)),
+        (1, true, &[("kraft.version", 1, UPGRADE)], false, (E::NONE, None)),
+        (1, true, &[("kraft.version", 0, UPGRADE)], false, (E::INVALID_UPDATE_VERSION, None)),
+        (1, true, &[("kraft.version", 0, UNSAFE_DOWNGRADE)], false, (E::INVALID_UPDATE_VERSION, None)),
+        (0, true, &[("kraft.version", 1, UPGRADE), ("share.version", 2, UPGRADE)], false, (E::NONE, Some(1))),
+        (
+            0,
+            true,
+            &[("kraft.version", 1, UPGRADE), ("no", 1, UPGRADE)],
+            false,
+            (E::INVALID_UPDATE_VERSION, None),
+        ),
+    ];
+    for &(level, can_change, updates, validate_only, wanted) in cases {
+        let check = |_| can_change.then_some(()).ok_or_else(|| "voter 2 is silent".to_owned());
+        let request = UpdateFeaturesRequest { validate_only, ..request(updates) };
+        let mut cluster = Cluster::formatted(MetadataVersion::from_name("4.3").unwrap());
+        let quorum = KRaftVersion { level, check: &check };
+        let (update, records) =
+            cluster.decide_with_records(|controller, _| controller.update_features(&request, &quorum));
+        assert_eq!((update.response.error_code, update.kraft_version), wanted, "{updates:?} at {level}");
+        let is_of_quorum = |record: &MetadataRecord<'_>| matches!(record, MetadataRecord::FeatureLevel(level) if level.name == "kraft.version");
+        assert!(!records.iter().any(is_of_quorum), "{records:?}");
+    }
 }
 
 #[test]

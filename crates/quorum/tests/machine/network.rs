@@ -9,8 +9,8 @@ use klamm_quorum::message::{
     VoteResponse,
 };
 use klamm_quorum::{
-    ElectionState, Leadership, LogState, Output, Quorum, QuorumConfig, QuorumStart, ReplicaKey,
-    VoterChangeError, VoterEndpoint, VoterNode, VoterSet,
+    ElectionState, KRaftVersionError, Leadership, LogState, Output, Quorum, QuorumConfig, QuorumStart,
+    ReplicaKey, VoterChangeError, VoterEndpoint, VoterNode, VoterSet,
 };
 
 pub(crate) fn voter(id: i32) -> VoterNode {
@@ -31,12 +31,12 @@ pub(crate) fn config(id: i32) -> QuorumConfig {
     }
 }
 
-/// A record as a disk holds it: who wrote it, one value to tell it from others, and the voters if it sets them.
+/// A record as a disk holds it: who wrote it, one value to tell it from others, and the voters or the level if it sets them.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredRecord {
     epoch: i32,
     value: u64,
-    voters: Option<ControlRecord>,
+    control: Option<ControlRecord>,
 }
 
 /// What a node has on its disk, and how much of it would survive a crash.
@@ -132,16 +132,22 @@ impl Network {
         }
         log.flushed_offset = log.end_offset;
         let mut history = vec![(-1, VoterSet::new(self.first_voters.iter().map(|&id| voter(id))))];
+        let (mut kraft_version, mut older_kraft_version) = (self.kraft_version, None);
         for (offset, record) in (0..).zip(&disk.records) {
-            if let Some(ControlRecord::Voters(record)) = &record.voters {
-                history.push((offset, VoterSet::from_record(record)));
+            match &record.control {
+                Some(ControlRecord::Voters(record)) => history.push((offset, VoterSet::from_record(record))),
+                Some(ControlRecord::KRaftVersion(record)) if record.kraft_version != kraft_version => {
+                    older_kraft_version = Some((offset, kraft_version));
+                    kraft_version = record.kraft_version;
+                }
+                _ => {}
             }
         }
         let (voters_offset, voters) = history.pop().expect("the first voters are there");
         let election = disk.election.clone();
-        let (kraft_version, older_voters) = (self.kraft_version, history);
+        let older_voters = history;
         let voted = QuorumStart { voters, voters_offset, older_voters, ..QuorumStart::default() };
-        let start = QuorumStart { election, log, kraft_version, ..voted };
+        let start = QuorumStart { election, log, kraft_version, older_kraft_version, ..voted };
         let seed = self.draw(u64::MAX);
         let (quorum, outputs) = Quorum::open(QuorumConfig { seed, ..config(id) }, start, self.now_ms);
         let node = Node {
@@ -184,7 +190,7 @@ impl Network {
         let node = self.nodes.get_mut(&id).and_then(Option::as_mut).expect("the leader is up");
         let Ok(slot) = node.quorum.append(1) else { return false };
         assert_eq!(slot.base_offset, node.disk.records.len() as i64);
-        node.disk.records.push(StoredRecord { epoch: slot.epoch, value, voters: None });
+        node.disk.records.push(StoredRecord { epoch: slot.epoch, value, control: None });
         node.flush_due_ms.get_or_insert(self.now_ms + 1);
         true
     }
@@ -199,6 +205,15 @@ impl Network {
         let (offset, outputs) = change(&mut node.quorum, self.now_ms)?;
         self.carry_out(id, outputs, &[]);
         Ok(offset)
+    }
+
+    /// Has the leader raise `kraft.version`.
+    pub(crate) fn raise_kraft_version(&mut self, level: i16) -> Result<(), KRaftVersionError> {
+        let id = self.leader().ok_or(KRaftVersionError::NotLeader)?;
+        let node = self.nodes.get_mut(&id).and_then(Option::as_mut).expect("the leader is up");
+        let outputs = node.quorum.raise_kraft_version(level)?;
+        self.carry_out(id, outputs, &[]);
+        Ok(())
     }
 
     /// Lets time pass, a step at a time.
@@ -325,8 +340,9 @@ impl Network {
                 Output::AppendControl { base_offset, epoch, records, .. } => {
                     assert_eq!(base_offset, node.disk.records.len() as i64);
                     let stored = |record: ControlRecord| {
-                        let voters = matches!(record, ControlRecord::Voters(_)).then_some(record);
-                        StoredRecord { epoch, value: 0, voters }
+                        let is_kept =
+                            matches!(record, ControlRecord::Voters(_) | ControlRecord::KRaftVersion(_));
+                        StoredRecord { epoch, value: 0, control: is_kept.then_some(record) }
                     };
                     node.disk.records.extend(records.into_iter().map(stored));
                     node.flush_due_ms.get_or_insert(self.now_ms + 1);
@@ -335,7 +351,10 @@ impl Network {
                     assert_eq!(base_offset, node.disk.records.len() as i64);
                     let appended = &fetched[..(end_offset - base_offset) as usize];
                     for (offset, record) in (base_offset..).zip(appended) {
-                        record.voters.iter().for_each(|voters| node.quorum.on_control_record(offset, voters));
+                        record
+                            .control
+                            .iter()
+                            .for_each(|control| node.quorum.on_control_record(offset, control));
                     }
                     node.disk.records.extend_from_slice(appended);
                     node.flush_due_ms.get_or_insert(self.now_ms + 1);
