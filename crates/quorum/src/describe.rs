@@ -59,12 +59,14 @@ impl Quorum {
             Some(progress) => replica(voter.key, progress),
             None => ReplicaDescription { key: voter.key, ..own },
         });
+        // Where nobody fetches any more, nothing else forgets those that are gone.
+        let observers = leader.observers.iter().filter(|(_, progress)| progress.is_in_session(now_ms));
         Some(QuorumDescription {
             leader_id: local.id,
             leader_epoch: self.epoch,
             high_watermark: leader.high_watermark.unwrap_or(-1),
             voters: voters.collect(),
-            observers: leader.observers.iter().map(|(&key, progress)| replica(key, progress)).collect(),
+            observers: observers.map(|(&key, progress)| replica(key, progress)).collect(),
         })
     }
 }

@@ -14,9 +14,6 @@ use crate::quorum::{AppendSlot, NotLeader, Quorum};
 use crate::role::{Leader, Progress, Role};
 use crate::voters::{ReplicaKey, VoterSet};
 
-/// An observer that has not fetched for so long is forgotten.
-const OBSERVER_SESSION_MS: i64 = 300_000;
-
 impl Quorum {
     /// Reserves offsets for `count` records of the controller, which the driver appends there in one batch, flushes, and reports by
     /// [`Self::on_log_flushed`].
@@ -166,7 +163,7 @@ impl Quorum {
             leader.observers.entry(replica).or_insert_with(Progress::unknown)
         };
         progress.fetched(now_ms, offset, leader_end);
-        leader.observers.retain(|_, progress| now_ms - progress.last_fetch_ms < OBSERVER_SESSION_MS);
+        leader.observers.retain(|_, progress| progress.is_in_session(now_ms));
         if is_voter {
             leader.acknowledged.insert(replica.id);
             self.note_heard(now_ms, replica.id);

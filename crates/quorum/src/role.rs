@@ -129,10 +129,18 @@ pub struct Progress {
     pub leader_end_at_last_fetch: i64,
 }
 
+/// An observer that has not fetched for so long is forgotten.
+const OBSERVER_SESSION_MS: i64 = 300_000;
+
 impl Progress {
     /// Nothing known yet.
     pub fn unknown() -> Self {
         Self { last_fetch_ms: -1, last_caught_up_ms: -1, ..Self::default() }
+    }
+
+    /// Whether it has fetched of late.
+    pub fn is_in_session(&self, now_ms: i64) -> bool {
+        self.last_fetch_ms >= 0 && now_ms - self.last_fetch_ms < OBSERVER_SESSION_MS
     }
 
     /// Takes note of a fetch from `offset` while the leader's log ends at `leader_end`.

@@ -78,6 +78,24 @@ fn network_wait(seed: u64) -> i64 {
 }
 
 #[test]
+fn a_removed_voter_that_is_gone_is_described_for_five_minutes() {
+    let mut network = elected(&[1, 2], &[1, 2], 1);
+    let left = network.leader().unwrap();
+    let removed = ReplicaKey::of_id(3 - left);
+    network.change_voters(|quorum, now_ms| quorum.remove_voter(now_ms, removed)).unwrap();
+    network.run(2_000);
+    network.crash(removed.id);
+    let observers = |network: &Network| {
+        let described = network.quorum(left).describe(network.now_ms).unwrap();
+        described.observers.iter().map(|observer| observer.key.id).collect::<Vec<_>>()
+    };
+    network.run(299_000);
+    assert_eq!(observers(&network), [removed.id]);
+    network.run(2_000);
+    assert!(observers(&network).is_empty());
+}
+
+#[test]
 fn another_directory_of_a_removed_voter_starts_with_nothing() {
     let mut network = elected(&[1, 2, 3], &[1, 2, 3], 4);
     let leader = network.leader().unwrap();
