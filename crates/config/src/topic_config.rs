@@ -39,6 +39,7 @@ snapshot! {
         segment_index_bytes: i32 = "segment.index.bytes",
         segment_jitter_ms: i64 = "segment.jitter.ms",
         segment_ms: i64 = "segment.ms",
+        unclean_leader_election_enable: bool = "unclean.leader.election.enable",
     }
 }
 

@@ -37,7 +37,7 @@ settings! { pub(super) REPLICATION:
         "How often leadership is compared with the preferred replicas.";
     long "unclean.leader.election.interval.ms" = "300000", at_least(1), read_only, done, internal():
         "How often partitions without a leader are looked through for an unclean election.";
-    boolean "unclean.leader.election.enable" = "false", any, cluster_wide, later:
+    boolean "unclean.leader.election.enable" = "false", any, cluster_wide, done:
         "Let a replica that is not in sync become leader when no other is left; records may be lost.";
     string "security.inter.broker.protocol" = "PLAINTEXT", one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), read_only, done:
         "Security protocol between brokers; `inter.broker.listener.name` takes its place.";

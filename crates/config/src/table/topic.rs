@@ -77,6 +77,6 @@ settings! { pub(super) TOPIC:
         "Random part taken off `segment.ms`, so that partitions do not roll all at once.";
     long "segment.ms" = "604800000", at_least(1), per_resource, done, broker("log.roll.ms"):
         "Age of its first record at which a segment is closed.";
-    boolean "unclean.leader.election.enable" = "false", any, per_resource, later, broker("unclean.leader.election.enable"):
+    boolean "unclean.leader.election.enable" = "false", any, per_resource, done, broker("unclean.leader.election.enable"):
         "Let a replica that is not in sync become leader when no other is left; records may be lost.";
 }
