@@ -134,6 +134,11 @@ const SERVED: &[Served] = &[
     served(ApiKey::UpdateRaftVoter, On::Controller, handlers::update_raft_voter::handle),
     served(ApiKey::ListConfigResources, On::Broker, handlers::list_config_resources::handle),
     served(ApiKey::DescribeTopicPartitions, On::Broker, handlers::describe_topic_partitions::handle),
+    by_controller(
+        ApiKey::UnregisterController,
+        handlers::unregister_controller::handle,
+        handlers::unregister_controller::refuse,
+    ),
 ];
 
 /// Handles one request frame, whose last bytes were read at `received_at`.

@@ -51,6 +51,7 @@ pub(crate) mod produce;
 pub(crate) mod remove_raft_voter;
 pub(crate) mod sync_group;
 pub(crate) mod unregister_broker;
+pub(crate) mod unregister_controller;
 pub(crate) mod update_features;
 pub(crate) mod update_raft_voter;
 pub(crate) mod vote;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::create_topics_request::CreatableTopic;
 use klamm_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
-use klamm_protocol::messages::{CreateTopicsRequest, DescribeQuorumRequest, MetadataRequest};
+use klamm_protocol::messages::{
+    CreateTopicsRequest, DescribeClusterRequest, DescribeQuorumRequest, MetadataRequest,
+    UnregisterControllerRequest,
+};
 
 use crate::cluster::{Cluster, Role, eventually};
 
@@ -28,6 +31,28 @@ fn brokers_and_a_controller_apart() {
     for id in 2..=3 {
         eventually("both brokers are alive", || cluster.alive(id) == [2, 3]);
     }
+}
+
+/// The ids of the controllers that are registered, as one of them knows it.
+fn controllers(cluster: &Cluster, asked: i32) -> Vec<i32> {
+    let request = DescribeClusterRequest { endpoint_type: 2, ..Default::default() };
+    let response = cluster.ask_controller(asked, &request, 2);
+    response.brokers.iter().map(|node| node.broker_id).collect()
+}
+
+#[test]
+fn a_controller_is_forgotten_when_it_is_asked_for() {
+    let mut cluster = Cluster::started(THREE);
+    eventually("all controllers are registered", || controllers(&cluster, 1) == [1, 2, 3]);
+    cluster.kill(3);
+    let gone = UnregisterControllerRequest { controller_id: 3 };
+    assert_eq!(cluster.ask(1, &gone, 0).error_code, ErrorCode::NONE);
+    eventually("it is gone", || (1..=2).all(|id| controllers(&cluster, id) == [1, 2]));
+    let active = cluster.active_controller(1);
+    let again = cluster.ask_controller(active, &gone, 0);
+    assert_eq!(again.error_code, ErrorCode::CONTROLLER_ID_NOT_REGISTERED);
+    let other = cluster.ask_controller(3 - active, &gone, 0);
+    assert_eq!(other.error_code, ErrorCode::NOT_CONTROLLER);
 }
 
 #[test]
