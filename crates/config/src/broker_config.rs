@@ -99,6 +99,9 @@ snapshot! {
     }
 }
 
+/// The one selector of replicas that Kafka comes with: consumers read from a replica in their rack (KIP-392).
+const RACK_AWARE_SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+
 impl BrokerConfig {
     /// Reads the settings; fails when values do not go together.
     pub fn new(layers: &Layers) -> Result<Self, Conflict> {
@@ -106,7 +109,13 @@ impl BrokerConfig {
         check_log(layers)?;
         check_replication(layers)?;
         config.check_connections(layers)?;
+        config.check_replica_selector()?;
         Ok(config)
+    }
+
+    /// Whether consumers had better read from a replica in their rack than from the leader.
+    pub fn selects_replicas_by_rack(&self) -> bool {
+        self.replica_selector_class.is_some()
     }
 
     /// Checks that `cordoned.log.dirs` names folders of the broker, or `*` alone.
@@ -122,6 +131,16 @@ impl BrokerConfig {
             Some(dir) => Err(Conflict::new(format!("cordoned.log.dirs holds {dir}, but log.dirs does not"))),
             None => Ok(()),
         }
+    }
+
+    /// Other selectors are classes that only a JVM could load.
+    fn check_replica_selector(&self) -> Result<(), Conflict> {
+        let unknown = self.replica_selector_class.as_ref().filter(|class| *class != RACK_AWARE_SELECTOR);
+        unknown.map_or(Ok(()), |class| {
+            Err(Conflict::new(format!(
+                "replica.selector.class is {class}, but Klamm has only {RACK_AWARE_SELECTOR}"
+            )))
+        })
     }
 
     fn check_connections(&self, layers: &Layers) -> Result<(), Conflict> {

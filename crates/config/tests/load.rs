@@ -249,6 +249,10 @@ const CONFLICTS: &[(&str, &str)] = &[
          advertised.listeners=PLAINTEXT://h:1,A://h:2",
         "advertised.listeners holds A, PLAINTEXT, not all of which are in listeners",
     ),
+    (
+        "replica.selector.class=com.example.Nearest",
+        "replica.selector.class is com.example.Nearest, but Klamm has only org.apache.kafka.common.replica.RackAwareReplicaSelector",
+    ),
     ("klamm.metrics.listener=9644", "klamm.metrics.listener: 9644 is not of the form host:port"),
     ("log.roll.ms=0", "log.roll.ms (0) must be at least 1"),
     ("log.roll.jitter.ms=-1", "log.roll.jitter.ms (-1) must be at least 0"),

@@ -7,9 +7,6 @@ use klamm_metadata::MetadataImage;
 use crate::broker::Broker;
 use crate::partition::{Partition, Reader};
 
-/// The one selector that Kafka comes with: a replica in the consumer's rack.
-const RACK_AWARE: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
-
 /// A consumer that says where it is, with a selector that heeds it.
 pub(crate) struct Nearby {
     rack: String,
@@ -20,9 +17,7 @@ impl Nearby {
     /// None where consumers read from the leader.
     pub(crate) fn of(broker: &Broker, reader: Reader, rack: &str) -> Option<Self> {
         let is_consumer = matches!(reader, Reader::Consumer { from_follower: true, .. });
-        let config = broker.config();
-        let is_chosen = config.replica_selector_class.as_deref() == Some(RACK_AWARE);
-        (is_consumer && is_chosen && !rack.is_empty())
+        (is_consumer && broker.config().selects_replicas_by_rack() && !rack.is_empty())
             .then(|| Self { rack: rack.to_owned(), image: broker.image().clone() })
     }
 

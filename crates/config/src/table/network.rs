@@ -28,11 +28,11 @@ settings! { pub(super) NETWORK:
     int "max.request.partition.size.limit" = "2000", at_least(1), read_only, done:
         "Most partitions in one DescribeTopicPartitions answer.";
     list "listeners" = "PLAINTEXT://:9092", not_empty, per_broker, done:
-        "Addresses to listen on, as `NAME://host:port,…`; an empty host means every interface.";
+        "Addresses to listen on, as `NAME://host:port,…`; an empty host means every interface. Klamm opens and closes listeners only at a start.";
     list "advertised.listeners" = null, not_empty, read_only, done:
         "Addresses that clients are told to connect to; without it, `listeners`.";
     string "listener.security.protocol.map" = "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", any, per_broker, done:
-        "Security protocol of each listener name, as `NAME:PROTOCOL,…`.";
+        "Security protocol of each listener name, as `NAME:PROTOCOL,…`. Klamm takes it only at a start.";
     int "socket.send.buffer.bytes" = "102400", any, read_only, done:
         "Send buffer of a socket; -1 leaves it to the system.";
     int "socket.receive.buffer.bytes" = "102400", any, read_only, done:

@@ -44,7 +44,7 @@ settings! { pub(super) REPLICATION:
     string "inter.broker.listener.name" = null, any, read_only, done:
         "Listener that brokers use between themselves.";
     string "replica.selector.class" = null, any, read_only, done:
-        "Class that picks the replica a consumer reads from.";
+        "What picks the replica that a consumer reads from: `org.apache.kafka.common.replica.RackAwareReplicaSelector`, or without it the leader.";
     boolean "follower.fetch.last.tiered.offset.enable" = "false", any, cluster_wide, later:
         "A new follower starts at the end of what is in tiered storage.";
     int "min.insync.replicas" = "1", at_least(1), cluster_wide, done:
