@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use klamm_client::{
-    Admin, AdminError, ClusterDescription, ConfigResource, Partition, Quorum, Reassignment, Topic,
-    TopicPartition,
+    Admin, AdminError, ClusterDescription, ConfigResource, Partition, Quorum, QuorumReplica, Reassignment,
+    Topic, TopicPartition,
 };
 
 /// A voter that was not at the leader's end for so long is behind, in milliseconds.
 const VOTER_LAG_MS_MAX: i64 = 10_000;
+/// A voter that has not fetched for so long is behind, in milliseconds: one that lives fetches twice a second where nothing is new.
+const VOTER_SILENCE_MS_MAX: i64 = 3_000;
 
 /// What brokers tell of their cluster.
 pub(crate) struct Picture {
@@ -174,9 +176,12 @@ fn voters_behind(quorum: &Quorum) -> Vec<i32> {
     let Some(leader) = quorum.voters.iter().find(|voter| voter.id == quorum.leader) else {
         return Vec::new();
     };
-    let is_behind = |caught_up_ms: i64| leader.last_caught_up_ms - caught_up_ms > VOTER_LAG_MS_MAX;
+    let is_behind = |voter: &QuorumReplica| {
+        leader.last_caught_up_ms - voter.last_caught_up_ms > VOTER_LAG_MS_MAX
+            || leader.last_fetch_ms - voter.last_fetch_ms > VOTER_SILENCE_MS_MAX
+    };
     let voters = quorum.voters.iter().filter(|voter| voter.id != leader.id);
-    voters.filter(|voter| is_behind(voter.last_caught_up_ms)).map(|voter| voter.id).collect()
+    voters.filter(|voter| is_behind(voter)).map(|voter| voter.id).collect()
 }
 
 /// Host and port as one would write them.
@@ -186,7 +191,7 @@ pub(crate) fn address(host: &str, port: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use klamm_client::{Broker, ClusterNode, QuorumReplica, Uuid};
+    use klamm_client::{Broker, ClusterNode, Uuid};
 
     use super::*;
 
@@ -200,7 +205,7 @@ mod tests {
             id,
             directory_id: Uuid::ZERO,
             log_end_offset,
-            last_fetch_ms: caught_up_ms,
+            last_fetch_ms: 50_000,
             last_caught_up_ms: caught_up_ms,
         }
     }
@@ -254,6 +259,15 @@ mod tests {
         assert_eq!(findings.under_min_isr, [name(2), name(3)]);
         assert_eq!(findings.under_replicated, [name(1), name(2)]);
         assert_eq!((findings.fenced, findings.voters_behind), (vec![2], vec![3]));
+    }
+
+    #[test]
+    fn a_voter_that_no_longer_fetches_is_behind() {
+        let mut picture = picture(Vec::new());
+        picture.quorum.voters[1] = QuorumReplica { last_fetch_ms: 47_000, ..voter(3, 100, 50_000) };
+        assert!(picture.findings().voters_behind.is_empty());
+        picture.quorum.voters[1].last_fetch_ms -= 1;
+        assert_eq!(picture.findings().voters_behind, [3]);
     }
 
     #[test]
