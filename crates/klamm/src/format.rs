@@ -22,8 +22,8 @@ Examples:
   klamm format --config server.properties --cluster-id $ID --no-initial-controllers     a node that joins
 
 Format every node of a cluster with the same cluster id, and the same initial controllers: klamm random-uuid
-makes ids. With controller.quorum.voters in the file none of the three options is needed. Without a file
-klamm start formats its folder itself.";
+makes ids. With controller.quorum.voters in the file none of the three options is needed. A node that is a
+cluster of its own needs none of this: klamm start formats its folders, with a file or without.";
 
 /// Make a node's data folders ready for a cluster
 #[derive(Args, Debug)]

@@ -20,10 +20,11 @@ Examples:
   klamm start --config server.properties                a Kafka broker's file, as it is
   klamm start --set num.partitions=3 --set log.retention.hours=24
 
---set counts over --data, and both over the file. The first start formats an empty data folder.
-Ctrl-C or SIGTERM stops the broker within a second. All settings: klamm settings";
+--set counts over --data, and both over the file. The first start of a node that is a cluster of its own formats
+its data folder; the nodes of a larger cluster are formatted with klamm format.
+Ctrl-C or SIGTERM stops a node that is alone within a second. All settings: klamm settings";
 
-/// Run a broker, with the controller in it
+/// Run a node: broker, controller, or both
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Start {
