@@ -94,14 +94,30 @@ pub enum Note {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { origin, name, note } = self;
-        let note = match note {
-            Note::NotImplemented => "is not implemented yet and has no effect",
-            Note::Moot => "has no effect: Klamm has nothing that it would tune",
-            Note::OfPlugin => "is for a plugin and has no effect",
-            Note::Removed => "no longer exists since Kafka 4.0 and has no effect",
-            Note::Overridden => "is set again further on, and this value does not count",
-        };
         write!(f, "{origin}: {name} {note}")
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotImplemented => "is not implemented yet and has no effect",
+            Self::Moot => "has no effect: Klamm has nothing that it would tune",
+            Self::OfPlugin => "is for a plugin and has no effect",
+            Self::Removed => "no longer exists since Kafka 4.0 and has no effect",
+            Self::Overridden => "is set again further on, and this value does not count",
+        })
+    }
+}
+
+impl Note {
+    /// What there is to know about a setting whichever value it has; none where Klamm acts on it.
+    pub fn of(setting: &Setting) -> Option<Self> {
+        match setting.status {
+            Status::Done => None,
+            Status::Later => Some(Self::NotImplemented),
+            Status::Moot => Some(Self::Moot),
+        }
     }
 }
 
@@ -339,7 +355,7 @@ fn check(name: &str, value: &str, origin: &Origin) -> Result<Option<Note>, Probl
         Name::Known(setting) => {
             let parsed =
                 setting.parse(value).map_err(|error| Problem::Value { origin: origin.clone(), error })?;
-            Ok(note(setting).filter(|_| parsed != setting.default_value()))
+            Ok(Note::of(setting).filter(|_| parsed != setting.default_value()))
         }
         Name::OfListener(setting) => {
             setting.parse(value).map_err(|mut error| {
@@ -353,13 +369,5 @@ fn check(name: &str, value: &str, origin: &Origin) -> Result<Option<Note>, Probl
         Name::Unknown(nearest) => {
             Err(Problem::Unknown { origin: origin.clone(), name: name.to_owned(), nearest })
         }
-    }
-}
-
-fn note(setting: &Setting) -> Option<Note> {
-    match setting.status {
-        Status::Done => None,
-        Status::Later => Some(Note::NotImplemented),
-        Status::Moot => Some(Note::Moot),
     }
 }

@@ -121,6 +121,11 @@ fn settings_change_while_the_broker_runs() {
     assert!(described.contains("retention.ms    1000 ") && described.contains("compact"), "{described}");
     broker.out(&["config", "delete", "--topic", "t", "retention.ms"]);
     assert!(!broker.out(&["config", "list"]).contains("retention.ms"));
+    let idle =
+        broker.klamm(&["config", "set", "--cluster", "log.cleaner.threads=2", "log.retention.ms=1000"]);
+    assert_eq!(idle.code, 0, "{}", idle.err);
+    assert!(idle.err.contains("log.cleaner.threads is not implemented yet"), "{}", idle.err);
+    assert!(!idle.err.contains("log.retention.ms"), "{}", idle.err);
     let wrong = broker.klamm(&["config", "set", "--topic", "t", "retention.mss=1"]);
     assert_eq!(wrong.code, 1, "{}", wrong.err);
     assert_eq!(wrong.err.lines().count(), 1, "{}", wrong.err);

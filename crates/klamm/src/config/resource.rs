@@ -2,6 +2,9 @@
 
 use clap::Args;
 use klamm_client::{AlterConfig, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, ResourceType};
+use klamm_config::load::Note;
+use klamm_config::setting::Scope;
+use klamm_config::table;
 
 /// Exactly one of these says whose settings are meant.
 #[derive(Args, Debug)]
@@ -92,6 +95,26 @@ pub(crate) fn delete(name: &str) -> AlterConfig {
     AlterConfig { name: name.to_owned(), change: ConfigChange::Delete }
 }
 
+/// Says which of these settings Klamm's brokers accept without acting on them.
+pub(crate) fn warn_of_no_effect<'a>(kind: ResourceType, names: impl IntoIterator<Item = &'a str>) {
+    for name in names {
+        if let Some(note) = no_effect(kind, name) {
+            tracing::warn!("{name} {note}");
+        }
+    }
+}
+
+fn no_effect(kind: ResourceType, name: &str) -> Option<Note> {
+    let scope = match kind {
+        ResourceType::Topic => Scope::Topic,
+        ResourceType::Broker => Scope::Broker,
+        ResourceType::Group => Scope::Group,
+        ResourceType::ClientMetrics => Scope::ClientMetrics,
+        ResourceType::BrokerLogger => return None,
+    };
+    table::find(scope, name).and_then(Note::of)
+}
+
 /// A change that was made, for its report.
 pub(crate) fn describe_change(alter: &AlterConfig) -> String {
     match &alter.change {
@@ -99,5 +122,24 @@ pub(crate) fn describe_change(alter: &AlterConfig) -> String {
         ConfigChange::Delete => format!("{} deleted", alter.name),
         ConfigChange::Append(value) => format!("{} has {value} more", alter.name),
         ConfigChange::Subtract(value) => format!("{} has {value} less", alter.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_without_effect_are_told_from_those_with_one() {
+        let cases = [
+            (ResourceType::Broker, "log.cleaner.threads", Some(Note::NotImplemented)),
+            (ResourceType::Broker, "num.io.threads", Some(Note::Moot)),
+            (ResourceType::Broker, "log.retention.ms", None),
+            (ResourceType::Topic, "retention.ms", None),
+            (ResourceType::Topic, "no.such.setting", None),
+        ];
+        for (kind, name, expected) in cases {
+            assert_eq!(no_effect(kind, name), expected, "{name}");
+        }
     }
 }

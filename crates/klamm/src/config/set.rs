@@ -11,7 +11,7 @@ use crate::failure::Failure;
 const EXAMPLES: &str = "\
 Examples:
   klamm config set --topic orders retention.ms=86400000 cleanup.policy=delete
-  klamm config set --cluster log.cleaner.threads=2
+  klamm config set --cluster log.retention.ms=86400000
   klamm config set --broker 1 max.connections=5000";
 
 /// Change settings while the cluster runs; those not named stay as they are

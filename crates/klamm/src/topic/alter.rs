@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use klamm_client::{AlterConfig, ConfigResource, NewPartitions};
+use klamm_client::{AlterConfig, ConfigResource, NewPartitions, ResourceType};
 
 use crate::advice::sort_out;
 use crate::arguments::key_value;
-use crate::config::resource::{delete, describe_change, set};
+use crate::config::resource::{delete, describe_change, set, warn_of_no_effect};
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -62,7 +62,9 @@ impl Alter {
             sort_out(outcomes, |resource| format!("topic {}", resource.name)).1?;
             described.into_iter().try_for_each(|change| output.line(format!("{}: {change}", self.topic)))?;
         }
-        output.flush()
+        output.flush()?;
+        warn_of_no_effect(ResourceType::Topic, self.config.iter().map(|(name, _)| name.as_str()));
+        Ok(())
     }
 
     fn changes(&self) -> Vec<AlterConfig> {

@@ -1,11 +1,12 @@
 //! `klamm topic create`.
 
 use clap::Args;
-use klamm_client::{CreatedTopic, NewTopic, Refusal};
+use klamm_client::{CreatedTopic, NewTopic, Refusal, ResourceType};
 use klamm_protocol::ErrorCode;
 
 use crate::advice::sort_out;
 use crate::arguments::key_value;
+use crate::config::resource::warn_of_no_effect;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -81,6 +82,7 @@ impl Create {
             output.line(self.report(&name, &topic))?;
         }
         output.flush()?;
+        warn_of_no_effect(ResourceType::Topic, self.config.iter().map(|(name, _)| name.as_str()));
         result
     }
 
