@@ -32,6 +32,10 @@ pub trait Executors: Send + Sync {
     fn workers(&self) -> usize;
     /// Runs a task on a thread. A task of an executor that has stopped is dropped.
     fn spawn(&self, place: Place, task: TaskMaker);
+    /// Of so many threads that are wanted to open or close logs, how many there may be at once.
+    fn disk_threads(&self, wanted: usize) -> usize {
+        wanted
+    }
     /// Runs work that waits on the disk, away from the threads that run tasks.
     fn run_blocking(&self, work: Box<dyn FnOnce() + Send>);
 }

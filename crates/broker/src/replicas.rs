@@ -357,6 +357,7 @@ pub(crate) fn assign_directories(broker: &Arc<Broker>, chosen: Vec<(TopicIdParti
         let mut stopping = broker.stopping();
         let tell = tell_directories(&broker, chosen);
         tokio::select! {
+            biased;
             () = tell => {}
             _ = stopping.wait_for(|stopping| *stopping) => {}
         }

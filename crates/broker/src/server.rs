@@ -435,7 +435,8 @@ impl Server {
 
 fn close(broker: &Broker, metadata_dirs: Option<Arc<LogDirs>>) -> Result<(), StorageError> {
     let dirs = broker.log_dirs();
-    let closed = dirs.close(broker.epoch(), log_threads(&broker.config(), dirs));
+    let threads = log_threads(broker.environment(), &broker.config(), dirs);
+    let closed = dirs.close(broker.epoch(), threads);
     match metadata_dirs {
         Some(metadata_dirs) => closed.and(metadata_dirs.close(broker.epoch(), 1)),
         None => closed,

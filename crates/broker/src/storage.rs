@@ -134,7 +134,7 @@ pub(crate) fn open(
     let directory_id = metadata_dir.id().unwrap_or(Uuid::ZERO);
     let metadata = metadata_start::open(environment, &metadata_log, node, config, ports, directory_id)?;
     of_metadata.begin(&metadata_dir)?;
-    load_partitions(&dirs, &name, config, now_ms)?;
+    load_partitions(&dirs, &name, log_threads(environment, config, &dirs), now_ms)?;
     let metadata_log = Arc::new(metadata_log);
     Ok(Storage { dirs, metadata_dirs, metadata_dir, cluster_id, metadata_log, metadata })
 }
@@ -315,16 +315,12 @@ pub(crate) fn random_uuid(environment: &Environment) -> Uuid {
 fn load_partitions(
     dirs: &LogDirs,
     metadata: &TopicPartition,
-    config: &BrokerConfig,
+    threads: usize,
     now_ms: i64,
 ) -> Result<(), StorageError> {
     let defaults = Arc::new(LogConfig::default());
-    let report = dirs.load(&Loading {
-        config_of: &|_| defaults.clone(),
-        except: metadata,
-        threads: log_threads(config, dirs),
-        now_ms,
-    })?;
+    let report =
+        dirs.load(&Loading { config_of: &|_| defaults.clone(), except: metadata, threads, now_ms })?;
     let LoadReport { recovered, failed, .. } = report;
     for (partition, report) in recovered {
         tracing::warn!("{partition} was recovered: {report}");
@@ -336,7 +332,7 @@ fn load_partitions(
 }
 
 /// How many threads open and close logs.
-pub(crate) fn log_threads(config: &BrokerConfig, dirs: &LogDirs) -> usize {
+pub(crate) fn log_threads(environment: &Environment, config: &BrokerConfig, dirs: &LogDirs) -> usize {
     let wanted = config.num_recovery_threads_per_data_dir.max(1) as usize * dirs.directories().len();
-    wanted.min(LOAD_THREADS_MAX)
+    environment.executors.disk_threads(wanted.min(LOAD_THREADS_MAX))
 }

@@ -228,6 +228,10 @@ impl Executors for OneThread {
         self.process.spawn(task);
     }
 
+    fn disk_threads(&self, _: usize) -> usize {
+        1
+    }
+
     fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         let delay = Duration::from_millis(self.dice.below(self.disk_delay_ms_max.load(Ordering::Relaxed)));
         self.process.spawn(Box::new(move || {

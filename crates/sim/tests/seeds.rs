@@ -23,6 +23,18 @@ fn a_seed_gives_the_same_trace_twice() {
     }
 }
 
+/// Of clusters as well.
+#[test]
+fn a_cluster_gives_the_same_trace_twice() {
+    for shape in [Shape::Three, Shape::Five, Shape::Separate] {
+        let run = || {
+            let scenario = Scenario { shape, ..scenario(1) };
+            std::thread::spawn(move || simulate(&scenario)).join().expect("a run that ends")
+        };
+        assert_eq!(run(), run(), "{shape:?}");
+    }
+}
+
 /// Another process has other hash seeds, other addresses, and other times.
 #[test]
 fn a_seed_gives_the_same_trace_in_another_process() {

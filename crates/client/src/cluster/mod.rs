@@ -4,7 +4,7 @@ mod any;
 mod controller;
 mod metadata;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) enum Topics<'t> {
     Named(&'t [Arc<str>]),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum NodeKey {
     Bootstrap(usize),
     Broker(i32),
@@ -54,7 +54,8 @@ struct Slot {
 pub(crate) struct Cluster {
     config: ClientConfig,
     network: Arc<dyn Network>,
-    slots: Mutex<HashMap<NodeKey, Arc<tokio::sync::Mutex<Slot>>>>,
+    /// Ordered, so that connections also end in the same order in every run of a simulation.
+    slots: Mutex<BTreeMap<NodeKey, Arc<tokio::sync::Mutex<Slot>>>>,
     metadata: ArcSwap<Metadata>,
     refreshing: tokio::sync::Mutex<()>,
     next_start: std::sync::atomic::AtomicUsize,

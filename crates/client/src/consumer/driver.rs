@@ -51,7 +51,7 @@ struct Node {
 struct Driver {
     shared: Arc<Shared>,
     events: JoinSet<Event>,
-    nodes: HashMap<i32, Node>,
+    nodes: BTreeMap<i32, Node>,
     group: Option<GroupDriver>,
     wants_refresh: bool,
     is_refreshing: bool,
@@ -64,7 +64,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut driver = Driver {
         shared,
         events: JoinSet::new(),
-        nodes: HashMap::new(),
+        nodes: BTreeMap::new(),
         group,
         wants_refresh: false,
         is_refreshing: false,

@@ -59,7 +59,7 @@ impl Node {
 
 struct Sender {
     shared: Arc<Shared>,
-    nodes: HashMap<i32, Node>,
+    nodes: BTreeMap<i32, Node>,
     events: JoinSet<Event>,
     wants_refresh: bool,
     is_refreshing: bool,
@@ -71,7 +71,7 @@ struct Sender {
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut sender = Sender {
         shared,
-        nodes: HashMap::new(),
+        nodes: BTreeMap::new(),
         events: JoinSet::new(),
         wants_refresh: false,
         is_refreshing: false,
