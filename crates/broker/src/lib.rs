@@ -42,7 +42,7 @@ pub use format::{
 };
 pub use listener::ListenError;
 pub use observer::{Observer, ReplicaStatus};
-pub use registration::RegistrationRefused;
+pub use registration::RegistrationError;
 pub use server::{Server, StartError, start};
 pub use storage::DirectoryError;
 pub use worker_threads::WorkerThreads;

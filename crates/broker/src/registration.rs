@@ -41,12 +41,29 @@ pub(crate) struct Registration {
     pub(crate) ports: BTreeMap<String, u16>,
 }
 
-/// The controller refuses this broker.
+/// Why a broker is not taken into the cluster.
 #[derive(Debug, thiserror::Error)]
-#[error("the controller refuses to register broker {broker_id}: {error_code}")]
-pub struct RegistrationRefused {
-    broker_id: i32,
-    error_code: ErrorCode,
+pub enum RegistrationError {
+    /// The controller does not want it.
+    #[error("the controller refuses to register broker {broker_id}: {error_code}")]
+    Refused {
+        /// The broker.
+        broker_id: i32,
+        /// Why.
+        error_code: ErrorCode,
+    },
+    /// `initial.broker.registration.timeout.ms` has passed.
+    #[error(
+        "broker {broker_id} could not register within {patience_ms} ms (initial.broker.registration.timeout.ms): {reason}"
+    )]
+    TimedOut {
+        /// The broker.
+        broker_id: i32,
+        /// The time-out.
+        patience_ms: u64,
+        /// What went wrong last.
+        reason: String,
+    },
 }
 
 impl Registration {
@@ -58,7 +75,7 @@ impl Registration {
         settle: impl Future<Output = Result<(), E>>,
     ) -> Result<(), E>
     where
-        E: From<RegistrationRefused>,
+        E: From<RegistrationError>,
     {
         self.register_incarnation(broker).await?;
         while heartbeat(broker, Wish::StayFenced).await.is_none_or(|response| !response.is_caught_up) {
@@ -71,30 +88,30 @@ impl Registration {
         Ok(())
     }
 
-    /// Has the controller give this incarnation its epoch. One that died without a word may still count as alive: its session is waited for.
-    async fn register_incarnation(&self, broker: &Arc<Broker>) -> Result<(), RegistrationRefused> {
+    /// Has the controller give this incarnation its epoch, within `initial.broker.registration.timeout.ms`. One that died without a word may
+    /// still count as alive: its session is waited for.
+    async fn register_incarnation(&self, broker: &Arc<Broker>) -> Result<(), RegistrationError> {
+        let broker_id = broker.node_id();
         let patience_ms = broker.config().initial_broker_registration_timeout_ms.max(0) as u64;
-        let mut refused_since = None;
+        let deadline = Instant::now() + Duration::from_millis(patience_ms);
         loop {
-            let Ok(response) = broker.ask_controller(self.request(broker), broker.controller_timeout()).await
-            else {
-                continue;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let asked =
+                broker.ask_controller(self.request(broker), broker.controller_timeout().min(left)).await;
+            let reason = match asked.map(|response| (response.error_code, response.broker_epoch)) {
+                Ok((ErrorCode::NONE, broker_epoch)) => {
+                    broker.epoch.store(broker_epoch, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Ok((error_code @ ErrorCode::DUPLICATE_BROKER_REGISTRATION, _)) => {
+                    tracing::debug!("the controller takes broker {broker_id} for alive already");
+                    error_code.to_string()
+                }
+                Ok((error_code, _)) => return Err(RegistrationError::Refused { broker_id, error_code }),
+                Err(unavailable) => unavailable.to_string(),
             };
-            let error_code = response.error_code;
-            if error_code == ErrorCode::NONE {
-                broker.epoch.store(response.broker_epoch, Ordering::Relaxed);
-                return Ok(());
-            }
-            let since = *refused_since.get_or_insert_with(|| {
-                tracing::info!(
-                    "the controller takes broker {} for alive already: {error_code}",
-                    broker.node_id()
-                );
-                Instant::now()
-            });
-            let is_passing = error_code == ErrorCode::DUPLICATE_BROKER_REGISTRATION;
-            if !is_passing || since.elapsed() >= Duration::from_millis(patience_ms) {
-                return Err(RegistrationRefused { broker_id: broker.node_id(), error_code });
+            if Instant::now() >= deadline {
+                return Err(RegistrationError::TimedOut { broker_id, patience_ms, reason });
             }
             sleep_ms(DUPLICATE_RETRY_MS).await;
         }

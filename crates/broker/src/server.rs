@@ -38,7 +38,7 @@ use crate::metrics::{self, Metrics};
 use crate::observer::Observer;
 use crate::offline_directories;
 use crate::peers::Peers;
-use crate::registration::{self, Registration, RegistrationRefused};
+use crate::registration::{self, Registration, RegistrationError};
 use crate::replica_move;
 use crate::replicas::{self, Replicas};
 use crate::replication::{self, Fetchers};
@@ -95,9 +95,9 @@ pub enum StartError {
     /// The controller ended, and there is nobody to register with.
     #[error("{0}")]
     ControllerEnded(String),
-    /// The controller refused this broker.
+    /// The controller refused this broker, or was not there.
     #[error(transparent)]
-    Registration(#[from] RegistrationRefused),
+    Registration(#[from] RegistrationError),
     /// The broker was stopped while it started.
     #[error(transparent)]
     Stopped(#[from] ExecutorStopped),
@@ -306,6 +306,7 @@ async fn join(
         if broker.roles.controller {
             registration.register_controller(broker).await;
         }
+        Ok(())
     };
     let as_broker = async {
         match broker.roles.broker {
@@ -313,7 +314,7 @@ async fn join(
             false => Ok(()),
         }
     };
-    let mut joined = std::pin::pin!(async { tokio::join!(as_controller, as_broker).1 });
+    let mut joined = std::pin::pin!(async { tokio::try_join!(as_controller, as_broker).map(drop) });
     loop {
         tokio::select! {
             biased;

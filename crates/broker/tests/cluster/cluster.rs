@@ -134,6 +134,11 @@ impl Cluster {
         self.nodes.insert(id, Node { threads, started, stop: Some(stop), ended });
     }
 
+    /// Why a node does not start.
+    pub(crate) fn refusal(&self, id: i32) -> String {
+        self.nodes[&id].started.recv_timeout(PATIENCE).expect("a start ends").unwrap_err()
+    }
+
     /// Waits until a node is ready.
     pub(crate) fn ready(&self, id: i32) {
         self.nodes[&id].started.recv_timeout(PATIENCE).expect("a start ends").unwrap();

@@ -56,6 +56,20 @@ fn a_controller_is_forgotten_when_it_is_asked_for() {
 }
 
 #[test]
+fn a_broker_that_finds_no_controller_gives_up_when_its_time_is_over() {
+    for (roles, alone) in [(THREE, 1), (SPLIT, 2)] {
+        let mut cluster = Cluster::new(roles, &["initial.broker.registration.timeout.ms=300"]);
+        cluster.begin(alone);
+        let expected = format!(
+            "broker {alone} could not register within 300 ms (initial.broker.registration.timeout.ms): \
+             no active controller answered"
+        );
+        let refusal = cluster.refusal(alone);
+        assert!(refusal.starts_with(&expected), "{refusal}");
+    }
+}
+
+#[test]
 fn any_broker_makes_a_topic() {
     let cluster = Cluster::started(THREE);
     for (by, name) in [(1, "one"), (2, "two"), (3, "three")] {
