@@ -12,6 +12,7 @@
 mod bounds;
 mod classic;
 mod foreign;
+mod moment;
 mod offsets;
 mod partition;
 mod record;
@@ -21,6 +22,7 @@ mod step;
 mod timer;
 mod turn;
 
+pub use moment::Moment;
 pub use partition::partition_for;
 pub use record::CoordinatorRecord;
 pub use settings::GroupSettings;

@@ -11,6 +11,7 @@ use klamm_protocol::messages::{
 };
 
 use crate::classic::StaticReplacement;
+use crate::moment::Moment;
 use crate::record::CoordinatorRecord;
 
 /// The caller's name for a request. The shard hands it back with the answer and never looks inside.
@@ -28,8 +29,8 @@ pub struct RequestContext<'a> {
     pub client_id: &'a str,
     /// As Kafka writes it: a slash, then the address (`/127.0.0.1`).
     pub client_host: &'a str,
-    /// The wall clock. Must not run backwards from call to call.
-    pub now_ms: i64,
+    /// When it came.
+    pub now: Moment,
 }
 
 /// The answer to one request. Every request gets exactly one.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use klamm_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
 
 use crate::classic::Parked;
+use crate::moment::Moment;
 use crate::record::CoordinatorRecord;
 use crate::settings::GroupSettings;
 use crate::step::{Answer, Completion, RequestId, Response, Step, Write};
@@ -12,15 +13,15 @@ use crate::timer::{Guards, Timer, TimerKey, TimerQueue};
 
 /// One input's time, settings and timers, and the step it builds.
 pub(crate) struct Turn<'t> {
-    pub(crate) now_ms: i64,
+    pub(crate) now: Moment,
     pub(crate) settings: &'t GroupSettings,
     pub(crate) timers: &'t mut TimerQueue,
     step: Step<'static>,
 }
 
 impl<'t> Turn<'t> {
-    pub(crate) fn new(now_ms: i64, settings: &'t GroupSettings, timers: &'t mut TimerQueue) -> Self {
-        Self { now_ms, settings, timers, step: Step::default() }
+    pub(crate) fn new(now: Moment, settings: &'t GroupSettings, timers: &'t mut TimerQueue) -> Self {
+        Self { now, settings, timers, step: Step::default() }
     }
 
     pub(crate) fn into_step(self) -> Step<'static> {
@@ -74,7 +75,7 @@ impl<'t> Turn<'t> {
         group_id: &Arc<str>,
         guards: impl FnOnce() -> Guards,
     ) {
-        let deadline_ms = self.now_ms + delay_ms.max(0);
+        let deadline_ms = self.now.monotonic_ms + delay_ms.max(0);
         self.timers
             .schedule(timer, deadline_ms, || TimerKey { group_id: Arc::clone(group_id), guards: guards() });
     }

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use klamm_coordinator::{Answer, GroupSettings, RequestContext, RequestId, Response, Shard, Step, Write};
+use klamm_coordinator::{
+    Answer, GroupSettings, Moment, RequestContext, RequestId, Response, Shard, Step, Write,
+};
 use klamm_protocol::{EncodeError, ErrorCode, Uuid, Writer};
 use klamm_records::{AcceptedBatch, BatchBuilder, NewRecord};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use super::{Caller, Reply};
+use super::{Caller, Reply, moment};
 use crate::environment::{Environment, Place};
 use crate::partition::{Appended, Partition};
 
@@ -21,7 +23,7 @@ pub(crate) struct HostedShard {
     settings: GroupSettings,
     environment: Environment,
     state: Mutex<State>,
-    /// When the shard's timer is due, as milliseconds since 1970; `i64::MAX` for never.
+    /// When the shard's timer is due, in milliseconds on the clock that nobody sets; `i64::MAX` for never.
     deadline_ms: AtomicI64,
     rescheduled: Arc<Notify>,
 }
@@ -91,7 +93,7 @@ impl HostedShard {
         state.next_request += 1;
         let step = input(&mut state.shard, &caller.shard_context(request));
         let mut own = None;
-        for answer in self.carry_out(&mut state, step, caller.now_ms) {
+        for answer in self.carry_out(&mut state, step, caller.now) {
             if answer.request == request {
                 own = Some(answer.response);
             } else {
@@ -114,11 +116,11 @@ impl HostedShard {
     }
 
     /// Does everything that is due.
-    pub(super) fn run_timers(self: &Arc<Self>, now_ms: i64) {
+    pub(super) fn run_timers(self: &Arc<Self>, now: Moment) {
         let mut state = self.state.lock();
-        while state.shard.next_deadline_ms().is_some_and(|deadline| deadline <= now_ms) {
-            let step = state.shard.on_timer(now_ms);
-            let answers = self.carry_out(&mut state, step, now_ms);
+        while state.shard.next_deadline_ms().is_some_and(|deadline| deadline <= now.monotonic_ms) {
+            let step = state.shard.on_timer(now);
+            let answers = self.carry_out(&mut state, step, now);
             state.deliver_all(answers);
         }
         self.reschedule(&state);
@@ -129,7 +131,7 @@ impl HostedShard {
         if state.is_loading {
             state.deleted_meanwhile.extend(topics.iter().map(|(id, name)| (*id, (*name).to_owned())));
         }
-        state.shard.topics_deleted(topics, self.environment.clock.now_ms());
+        state.shard.topics_deleted(topics, moment(&self.environment));
         self.reschedule(&state);
     }
 
@@ -144,7 +146,7 @@ impl HostedShard {
         let deleted = std::mem::take(&mut state.deleted_meanwhile);
         let deleted: Vec<_> = deleted.iter().map(|(id, name)| (*id, name.as_str())).collect();
         if !deleted.is_empty() {
-            state.shard.topics_deleted(&deleted, self.environment.clock.now_ms());
+            state.shard.topics_deleted(&deleted, moment(&self.environment));
         }
         self.reschedule(&state);
     }
@@ -152,26 +154,26 @@ impl HostedShard {
     pub(super) fn unload(&self) {
         let mut state = self.state.lock();
         state.is_loading = false;
-        let answers = state.shard.unload(self.environment.clock.now_ms());
+        let answers = state.shard.unload(moment(&self.environment));
         state.deliver_all(answers);
         state.waiting.clear();
         self.reschedule(&state);
     }
 
     /// Appends what a step writes and tells the shard of it. Returns the answers that may leave.
-    fn carry_out(self: &Arc<Self>, state: &mut State, step: Step<'_>, now_ms: i64) -> Vec<Answer> {
+    fn carry_out(self: &Arc<Self>, state: &mut State, step: Step<'_>, now: Moment) -> Vec<Answer> {
         let mut answers = step.answers;
         let Some(write) = step.write else { return answers };
-        match self.append(&write, now_ms) {
+        match self.append(&write, now.wall_ms) {
             Ok(appended) => {
-                state.shard.appended(write, appended.base_offset, now_ms);
+                state.shard.appended(write, appended.base_offset, now);
                 if appended.is_settled() {
-                    answers.extend(state.shard.committed(appended.end_offset, now_ms));
+                    answers.extend(state.shard.committed(appended.end_offset, now));
                 } else {
                     self.watch_commit(appended);
                 }
             }
-            Err(error) => answers.extend(state.shard.append_failed(write, error, now_ms)),
+            Err(error) => answers.extend(state.shard.append_failed(write, error, now)),
         }
         answers
     }
@@ -199,7 +201,7 @@ impl HostedShard {
                 );
             }
             let mut state = shard.state.lock();
-            let answers = state.shard.committed(appended.end_offset, shard.environment.clock.now_ms());
+            let answers = state.shard.committed(appended.end_offset, moment(&shard.environment));
             state.deliver_all(answers);
             shard.reschedule(&state);
         });

@@ -9,6 +9,7 @@ use klamm_coordinator::Shard;
 use klamm_records::{AnyBatch, DecompressLimits, EndTxnMarker, NO_PRODUCER_ID, any_batches};
 
 use super::hosted_shard::HostedShard;
+use super::moment;
 use crate::environment::{Environment, Place};
 use crate::partition::{LogReadError, Partition};
 
@@ -44,12 +45,12 @@ pub(super) fn start(environment: &Environment, hosted: Arc<HostedShard>) {
 
 /// Waits until what was replayed is committed. Where the lead is lost meanwhile, the shard is dropped, as is its place.
 fn finish(environment: &Environment, hosted: Arc<HostedShard>, mut shard: Shard, end_offset: i64) {
-    let clock = environment.clock.clone();
+    let clocks = environment.clone();
     environment.spawn(Place::Control, move || async move {
         let partition = hosted.partition().clone();
         match partition.commits(end_offset, hosted.leader_epoch()).await {
             Ok(()) => {
-                shard.finish_loading(end_offset, clock.now_ms());
+                shard.finish_loading(end_offset, moment(&clocks));
                 hosted.loaded(shard);
             }
             Err(error) => tracing::info!(

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use klamm_coordinator::{
-    GroupSettings, RequestContext as ShardContext, Response as GroupResponse, Shard, Step,
+    GroupSettings, Moment, RequestContext as ShardContext, Response as GroupResponse, Shard, Step,
 };
 use klamm_metadata::MetadataImage;
 use klamm_protocol::Uuid;
@@ -48,7 +48,7 @@ pub(crate) struct Caller<'c> {
     pub(crate) api_version: i16,
     pub(crate) client_id: &'c str,
     pub(crate) client_host: &'c str,
-    pub(crate) now_ms: i64,
+    pub(crate) now: Moment,
 }
 
 impl GroupCoordinator {
@@ -161,6 +161,11 @@ impl GroupCoordinator {
     }
 }
 
+/// Now, as shards want it.
+pub(crate) fn moment(environment: &Environment) -> Moment {
+    Moment { monotonic_ms: environment.clock.monotonic_ms(), wall_ms: environment.clock.now_ms() }
+}
+
 impl<'c> Caller<'c> {
     fn shard_context(&self, request: klamm_coordinator::RequestId) -> ShardContext<'c> {
         ShardContext {
@@ -168,7 +173,7 @@ impl<'c> Caller<'c> {
             api_version: self.api_version,
             client_id: self.client_id,
             client_host: self.client_host,
-            now_ms: self.now_ms,
+            now: self.now,
         }
     }
 }

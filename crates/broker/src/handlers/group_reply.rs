@@ -2,7 +2,7 @@
 
 use klamm_coordinator::{RequestContext as ShardContext, Response as GroupResponse, Shard, Step};
 
-use crate::groups::{Caller, Reply};
+use crate::groups::{Caller, Reply, moment};
 use crate::request::{Fault, HandlerResult, Outcome, RequestContext, Responder, Response};
 
 /// Hands a request to the shard of its group.
@@ -16,7 +16,7 @@ pub(crate) fn call<'a>(
         api_version: context.version,
         client_id: context.client_id,
         client_host: &client_host,
-        now_ms: context.now_ms,
+        now: moment(context.broker.environment()),
     };
     context.broker.groups().call(&caller, context.broker.group_partition(group_id), input)
 }

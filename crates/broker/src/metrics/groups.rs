@@ -143,7 +143,7 @@ mod tests {
             let value = OffsetCommitValue { offset, ..OffsetCommitValue::default() };
             shard.replay(at, -1, &GroupKey::from(key), Some(&GroupValue::from(value)));
         }
-        shard.finish_loading(offsets.len() as i64, 0);
+        shard.finish_loading(offsets.len() as i64, Default::default());
         shard
     }
 

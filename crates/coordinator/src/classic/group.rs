@@ -83,11 +83,11 @@ pub(crate) struct ClassicGroup {
 
 impl ClassicGroup {
     /// An empty group that nobody has joined.
-    pub(crate) fn new(id: Arc<str>, now_ms: i64) -> Self {
+    pub(crate) fn new(id: Arc<str>, wall_ms: i64) -> Self {
         Self {
             id,
             state: GroupState::Empty,
-            state_since_ms: Some(now_ms),
+            state_since_ms: Some(wall_ms),
             protocol_type: None,
             protocol_name: None,
             generation: 0,
@@ -151,12 +151,12 @@ impl ClassicGroup {
         self.leader.as_deref() == Some(member_id)
     }
 
-    pub(super) fn enter(&mut self, state: GroupState, now_ms: i64) {
+    pub(super) fn enter(&mut self, state: GroupState, wall_ms: i64) {
         if state != GroupState::PreparingRebalance {
             self.initial_delay = None;
         }
         self.state = state;
-        self.state_since_ms = Some(now_ms);
+        self.state_since_ms = Some(wall_ms);
     }
 
     /// Whether `member_id` speaks for the member, and for `instance_id` where one is given.
@@ -311,12 +311,12 @@ impl ClassicGroup {
     }
 
     /// Starts the next generation with the members there are.
-    pub(super) fn begin_next_generation(&mut self, now_ms: i64) {
+    pub(super) fn begin_next_generation(&mut self, wall_ms: i64) {
         self.generation = self.generation.wrapping_add(1);
         self.protocol_name = self.select_protocol();
         self.subscribed_topics = self.compute_subscribed_topics();
         let next = if self.members.is_empty() { GroupState::Empty } else { GroupState::CompletingRebalance };
-        self.enter(next, now_ms);
+        self.enter(next, wall_ms);
         self.pending_sync.clear();
     }
 

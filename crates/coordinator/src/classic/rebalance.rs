@@ -38,7 +38,7 @@ impl ClassicGroup {
         self.pending_sync.clear();
         self.sync_timer = None;
         let was_empty = self.is_empty();
-        self.enter(GroupState::PreparingRebalance, turn.now_ms);
+        self.enter(GroupState::PreparingRebalance, turn.now.wall_ms);
         if was_empty {
             self.begin_initial_delay(turn);
         } else if self.all_members_joined() {
@@ -62,7 +62,7 @@ impl ClassicGroup {
 
     /// The join timer came due, unless it has moved.
     pub(crate) fn on_join_timer(&mut self, turn: &mut Turn<'_>, entry: &DueEntry) {
-        if !turn.timers.is_due(&mut self.join_timer, entry, turn.now_ms) {
+        if !turn.timers.is_due(&mut self.join_timer, entry, turn.now.monotonic_ms) {
             return;
         }
         match self.initial_delay {
@@ -87,7 +87,7 @@ impl ClassicGroup {
             // Only static members, and none of them here: wait for one to come, or for their sessions to end.
             return self.await_joins(turn);
         }
-        self.begin_next_generation(turn.now_ms);
+        self.begin_next_generation(turn.now.wall_ms);
         if self.is_empty() {
             turn.write(vec![self.metadata_record(&BTreeMap::new())], Completion::Nothing);
         } else {
@@ -123,7 +123,9 @@ impl ClassicGroup {
 
     /// The sync timer came due, unless it has moved: those who have not synced are out.
     pub(crate) fn on_sync_timer(&mut self, turn: &mut Turn<'_>, entry: &DueEntry) {
-        if !turn.timers.is_due(&mut self.sync_timer, entry, turn.now_ms) || self.pending_sync.is_empty() {
+        if !turn.timers.is_due(&mut self.sync_timer, entry, turn.now.monotonic_ms)
+            || self.pending_sync.is_empty()
+        {
             return;
         }
         for member_id in std::mem::take(&mut self.pending_sync) {
@@ -137,12 +139,12 @@ impl ClassicGroup {
     /// The session timer of a member came due, unless it has moved.
     pub(crate) fn on_session_timer(&mut self, turn: &mut Turn<'_>, member_id: &str, entry: &DueEntry) {
         if let Some(session) = self.pending_members.get_mut(member_id) {
-            if turn.timers.is_due(session, entry, turn.now_ms) {
+            if turn.timers.is_due(session, entry, turn.now.monotonic_ms) {
                 self.remove(member_id);
                 self.complete_join_without(turn);
             }
         } else if let Some(member) = self.members.get_mut(member_id)
-            && turn.timers.is_due(&mut member.session, entry, turn.now_ms)
+            && turn.timers.is_due(&mut member.session, entry, turn.now.monotonic_ms)
             && !member.is_excused()
         {
             self.expel(turn, member_id);

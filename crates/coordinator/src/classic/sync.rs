@@ -82,7 +82,7 @@ impl ClassicGroup {
         if !self.awaits_assignment(request) {
             return;
         }
-        self.enter(GroupState::Stable, turn.now_ms);
+        self.enter(GroupState::Stable, turn.now.wall_ms);
         let member_ids: Vec<Arc<str>> = self.members.keys().cloned().collect();
         for member_id in member_ids {
             let Some(member) = self.members.get_mut(&member_id) else { continue };

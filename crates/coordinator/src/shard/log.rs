@@ -10,6 +10,7 @@ use super::{Group, Shard, Waiting};
 use crate::bounds::SCAN_RETRY_MS;
 use crate::classic::ClassicGroup;
 use crate::foreign::{ForeignGroup, ForeignRecord};
+use crate::moment::Moment;
 use crate::offsets::CommittedOffset;
 use crate::step::{Answer, Completion, Write, coordinator_error};
 use crate::turn::Turn;
@@ -20,7 +21,7 @@ const NO_PRODUCER_ID: i64 = -1;
 impl Shard {
     /// The write of the last step is in the log, its first record at `base_offset`. What it says counts from now on; the
     /// answers come when it is committed.
-    pub fn appended(&mut self, write: Write<'_>, base_offset: i64, now_ms: i64) {
+    pub fn appended(&mut self, write: Write<'_>, base_offset: i64, now: Moment) {
         let Write { records, completion } = write;
         for (record_offset, record) in (base_offset..).zip(&records) {
             // The live group is ahead of its own record: the record says what is durable, not what goes on.
@@ -31,30 +32,30 @@ impl Shard {
         self.written_end = base_offset + records.len() as i64;
         match completion {
             Completion::Nothing | Completion::Scan { .. } => {}
-            completion => self.wait_for_commit(completion, now_ms),
+            completion => self.wait_for_commit(completion, now),
         }
     }
 
     /// The write of the last step could not be appended, for `error`. Whoever waits for it learns why.
     #[must_use]
-    pub fn append_failed(&mut self, write: Write<'_>, error: ErrorCode, now_ms: i64) -> Vec<Answer> {
+    pub fn append_failed(&mut self, write: Write<'_>, error: ErrorCode, now: Moment) -> Vec<Answer> {
         match write.completion {
             Completion::Scan { groups } => {
-                self.retry_scan(groups, now_ms);
+                self.retry_scan(groups, now);
                 Vec::new()
             }
-            completion => self.fail(completion, error, now_ms),
+            completion => self.fail(completion, error, now),
         }
     }
 
     /// Everything below `end_offset` is committed: the partition's high watermark.
     #[must_use]
-    pub fn committed(&mut self, end_offset: i64, now_ms: i64) -> Vec<Answer> {
+    pub fn committed(&mut self, end_offset: i64, now: Moment) -> Vec<Answer> {
         self.committed_end = self.committed_end.max(end_offset.min(self.written_end));
         let mut answers = Vec::new();
         while self.waiting.front().is_some_and(|first| first.end_offset <= self.committed_end) {
             if let Some(waiting) = self.waiting.pop_front() {
-                answers.extend(self.complete(waiting.completion, now_ms));
+                answers.extend(self.complete(waiting.completion, now));
             }
         }
         answers
@@ -65,13 +66,13 @@ impl Shard {
         self.committed_end >= self.written_end
     }
 
-    pub(super) fn wait_for_commit(&mut self, completion: Completion, now_ms: i64) {
-        let deadline_ms = now_ms + self.settings.offsets_commit_timeout_ms;
+    pub(super) fn wait_for_commit(&mut self, completion: Completion, now: Moment) {
+        let deadline_ms = now.monotonic_ms + self.settings.offsets_commit_timeout_ms;
         self.waiting.push_back(Waiting { end_offset: self.written_end, deadline_ms, completion });
     }
 
-    fn complete(&mut self, completion: Completion, now_ms: i64) -> Vec<Answer> {
-        let mut turn = Turn::new(now_ms, &self.settings, &mut self.timers);
+    fn complete(&mut self, completion: Completion, now: Moment) -> Vec<Answer> {
+        let mut turn = Turn::new(now, &self.settings, &mut self.timers);
         match completion {
             Completion::Nothing | Completion::Scan { .. } | Completion::NewGroup { .. } => {}
             Completion::Answer(answer) => turn.answer(answer.request, answer.response),
@@ -89,9 +90,9 @@ impl Shard {
         turn.into_answers()
     }
 
-    pub(super) fn fail(&mut self, completion: Completion, error: ErrorCode, now_ms: i64) -> Vec<Answer> {
+    pub(super) fn fail(&mut self, completion: Completion, error: ErrorCode, now: Moment) -> Vec<Answer> {
         let error = coordinator_error(error);
-        let mut turn = Turn::new(now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(now, &self.settings, &mut self.timers);
         match completion {
             Completion::Nothing | Completion::Scan { .. } => {}
             Completion::Answer(answer) => turn.answer(answer.request, answer.response.into_failure(error)),
@@ -114,10 +115,10 @@ impl Shard {
         turn.into_answers()
     }
 
-    fn retry_scan(&mut self, groups: Vec<Arc<str>>, now_ms: i64) {
+    fn retry_scan(&mut self, groups: Vec<Arc<str>>, now: Moment) {
         if let Some(scan) = self.scans.front_mut() {
             groups.into_iter().rev().for_each(|group_id| scan.remaining.push_front(group_id));
-            scan.since_ms = now_ms + SCAN_RETRY_MS;
+            scan.since_ms = now.monotonic_ms + SCAN_RETRY_MS;
         }
     }
 

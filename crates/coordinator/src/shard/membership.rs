@@ -30,7 +30,7 @@ impl Shard {
         random: u128,
     ) -> Step<'static> {
         let refusal = self.refuse_join(request);
-        let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
         let parked = Parked::new(context);
         if let Some((member_id, error)) = refusal {
             turn.answer_join(parked, join_error(member_id, error));
@@ -42,7 +42,7 @@ impl Shard {
             return turn.into_step();
         }
         let group_id: Arc<str> = request.group_id.as_ref().into();
-        let mut group = Box::new(ClassicGroup::new(Arc::clone(&group_id), context.now_ms));
+        let mut group = Box::new(ClassicGroup::new(Arc::clone(&group_id), context.now.wall_ms));
         let creation = group.creation_record();
         group.join(&mut turn, join, random);
         let replaced = self.groups.insert(Arc::clone(&group_id), Group::Classic(group));
@@ -86,7 +86,7 @@ impl Shard {
     ) -> Step<'static> {
         let unavailable = self.unavailable_to_members(&request.group_id);
         let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
-        let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
         let parked = Parked::new(context);
         if context.api_version >= SYNC_NAMES_PROTOCOL_FROM && !names_protocol {
             turn.answer_sync(parked, sync_error(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
@@ -117,7 +117,7 @@ impl Shard {
     }
 
     fn heartbeat_code(&mut self, context: &RequestContext<'_>, request: &HeartbeatRequest<'_>) -> ErrorCode {
-        let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
         let Some(Group::Classic(group)) = self.groups.get_mut(request.group_id.as_ref()) else {
             return ErrorCode::UNKNOWN_MEMBER_ID;
         };
@@ -140,7 +140,7 @@ impl Shard {
             [MemberIdentity { member_id: request.member_id.as_ref().into(), ..MemberIdentity::default() }];
         let leaving = if names_members { &request.members[..] } else { &only };
 
-        let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
         let members: Vec<_> = match self.groups.get_mut(request.group_id.as_ref()) {
             Some(Group::Classic(group)) => group.leave(&mut turn, leaving),
             _ => leaving.iter().map(|member| leave_response(member, ErrorCode::UNKNOWN_MEMBER_ID)).collect(),
@@ -164,7 +164,7 @@ impl Shard {
             ..DeletableGroupResult::default()
         });
         let response = Response::DeleteGroups(results.collect());
-        let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
         if !records.is_empty() {
             turn.write(records, Completion::Nothing);
         }

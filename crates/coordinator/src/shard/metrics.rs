@@ -40,7 +40,7 @@ mod tests {
     use klamm_protocol::coordinator_record::{GroupKey, GroupValue};
     use klamm_protocol::messages::{OffsetCommitKey, OffsetCommitValue};
 
-    use crate::{GroupSettings, Shard};
+    use crate::{GroupSettings, Moment, Shard};
 
     fn visited(shard: &Shard, max: usize) -> Vec<String> {
         let mut seen = Vec::new();
@@ -62,7 +62,7 @@ mod tests {
             shard.replay(at, -1, &GroupKey::from(key), Some(&GroupValue::from(value)));
         }
         assert!(shard.is_loading());
-        shard.finish_loading(4, 0);
+        shard.finish_loading(4, Moment::default());
         assert!(!shard.is_loading());
         assert_eq!(visited(&shard, 9), ["a u-0 1", "b s-3 9", "b t-0 5", "b t-1 7"]);
         assert_eq!(visited(&shard, 2), ["a u-0 1", "b s-3 9"]);

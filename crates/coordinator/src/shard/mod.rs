@@ -31,6 +31,7 @@ use klamm_protocol::ErrorCode;
 
 use crate::classic::ClassicGroup;
 use crate::foreign::ForeignGroup;
+use crate::moment::Moment;
 use crate::offsets::{Expiry, Offsets, Scan};
 use crate::record::CoordinatorRecord;
 use crate::settings::GroupSettings;
@@ -139,12 +140,12 @@ impl Shard {
 
     /// Everything below `end_offset`, the log's end, has been replayed and is committed: the shard coordinates from now
     /// on.
-    pub fn finish_loading(&mut self, end_offset: i64, now_ms: i64) {
+    pub fn finish_loading(&mut self, end_offset: i64, now: Moment) {
         self.phase = Phase::Active;
         self.written_end = end_offset;
         self.committed_end = end_offset;
-        self.next_expiry_ms = now_ms + self.settings.offsets_retention_check_interval_ms;
-        let mut turn = Turn::new(now_ms, &self.settings, &mut self.timers);
+        self.next_expiry_ms = now.monotonic_ms + self.settings.offsets_retention_check_interval_ms;
+        let mut turn = Turn::new(now, &self.settings, &mut self.timers);
         let mut groups: Vec<_> = self.groups.iter_mut().collect();
         groups.sort_by_key(|(group_id, _)| *group_id);
         for (_, group) in groups {
@@ -157,10 +158,10 @@ impl Shard {
     /// This broker is no longer the partition's leader: the state is dropped, and everybody who waits is sent to look
     /// for the new coordinator. Outcomes of earlier appends need not be reported any more.
     #[must_use]
-    pub fn unload(&mut self, now_ms: i64) -> Vec<Answer> {
+    pub fn unload(&mut self, now: Moment) -> Vec<Answer> {
         let emptied = std::mem::replace(self, Self::new(self.settings.clone()));
         let Self { settings, mut timers, groups, waiting, .. } = emptied;
-        let mut turn = Turn::new(now_ms, &settings, &mut timers);
+        let mut turn = Turn::new(now, &settings, &mut timers);
         for Waiting { completion, .. } in waiting {
             if let Completion::Answer(Answer { request, response }) = completion {
                 turn.answer(request, response.into_failure(ErrorCode::NOT_COORDINATOR));

@@ -26,7 +26,7 @@ impl Shard {
             return Step::answer(context.request, Response::OffsetCommit(refuse_commit(request, error)));
         }
         let metadata_length_max = self.settings.offset_metadata_max_bytes;
-        let check = CommitCheck { now_ms: context.now_ms, metadata_length_max };
+        let check = CommitCheck { now_ms: context.now.wall_ms, metadata_length_max };
         let (records, response) = check.commit(request);
         let response = Response::OffsetCommit(response);
         if records.is_empty() {
@@ -49,7 +49,7 @@ impl Shard {
                 let instance_id = request.group_instance_id.as_deref();
                 group.validate_commit(&request.member_id, instance_id, generation)?;
                 if matches!(group.state(), GroupState::Stable | GroupState::PreparingRebalance) {
-                    let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+                    let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
                     group.hear_from(&mut turn, &request.member_id);
                 }
                 Ok(())
@@ -85,10 +85,7 @@ impl Shard {
         if self.is_settled() {
             return Step::answer(context.request, response);
         }
-        self.wait_for_commit(
-            Completion::Answer(Answer { request: context.request, response }),
-            context.now_ms,
-        );
+        self.wait_for_commit(Completion::Answer(Answer { request: context.request, response }), context.now);
         Step::default()
     }
 
@@ -110,7 +107,7 @@ impl Shard {
             self.offsets.delete_topic(group_id, topic, is_subscribed, &mut records)
         });
         let response = OffsetDeleteResponse { topics: topics.collect(), ..OffsetDeleteResponse::default() };
-        let mut turn = Turn::new(context.now_ms, &self.settings, &mut self.timers);
+        let mut turn = Turn::new(context.now, &self.settings, &mut self.timers);
         if !records.is_empty() {
             turn.write(records, Completion::Nothing);
         }

@@ -1,6 +1,8 @@
 //! What a broker does around a shard, with a log in memory.
 
-use klamm_coordinator::{Answer, CoordinatorRecord, GroupSettings, RequestContext, RequestId, Shard, Step};
+use klamm_coordinator::{
+    Answer, CoordinatorRecord, GroupSettings, Moment, RequestContext, RequestId, Shard, Step,
+};
 use klamm_protocol::coordinator_record::{GroupKey, GroupValue};
 use klamm_protocol::{ErrorCode, Writer};
 
@@ -15,6 +17,8 @@ pub(crate) enum Event {
 pub(crate) struct Driver {
     pub(crate) shard: Shard,
     pub(crate) now_ms: i64,
+    /// By how much somebody set the wall clock.
+    pub(crate) wall_ahead_ms: i64,
     /// Keys and values as they are stored.
     pub(crate) log: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// How many of them are committed.
@@ -31,10 +35,11 @@ impl Driver {
     pub(crate) fn new(settings: GroupSettings) -> Self {
         let mut shard = Shard::new(settings);
         shard.start_loading();
-        shard.finish_loading(0, 0);
+        shard.finish_loading(0, Moment::default());
         Self {
             shard,
             now_ms: 0,
+            wall_ahead_ms: 0,
             log: Vec::new(),
             committed: 0,
             holds_commits: false,
@@ -51,8 +56,12 @@ impl Driver {
             api_version,
             client_id,
             client_host: "/127.0.0.1",
-            now_ms: self.now_ms,
+            now: self.now(),
         }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        Moment { monotonic_ms: self.now_ms, wall_ms: self.now_ms + self.wall_ahead_ms }
     }
 
     pub(crate) fn last_request(&self) -> u64 {
@@ -65,7 +74,7 @@ impl Driver {
         let Some(write) = step.write else { return };
         if let Some(error) = self.next_append_error.take() {
             self.append_failures += 1;
-            let answers = self.shard.append_failed(write, error, self.now_ms);
+            let answers = self.shard.append_failed(write, error, self.now());
             events.extend(answers.into_iter().map(Event::Answered));
             return;
         }
@@ -75,7 +84,7 @@ impl Driver {
             events.push(Event::Logged(offset, decoded(&stored)));
             self.log.push(stored);
         }
-        self.shard.appended(write, base_offset, self.now_ms);
+        self.shard.appended(write, base_offset, self.now());
         if !self.holds_commits {
             self.commit(events);
         }
@@ -92,14 +101,14 @@ impl Driver {
 
     fn commit_up_to(&mut self, end: usize, events: &mut Vec<Event>) {
         self.committed = end;
-        let answers = self.shard.committed(end as i64, self.now_ms);
+        let answers = self.shard.committed(end as i64, self.now());
         events.extend(answers.into_iter().map(Event::Answered));
     }
 
     /// Lets everything happen that is due.
     pub(crate) fn run_timers(&mut self, events: &mut Vec<Event>) {
         while self.shard.next_deadline_ms().is_some_and(|deadline| deadline <= self.now_ms) {
-            let step = self.shard.on_timer(self.now_ms);
+            let step = self.shard.on_timer(self.now());
             self.drive(step, events);
             self.shard.check_invariants();
         }
@@ -122,7 +131,7 @@ impl Driver {
         for (offset, (key, value)) in (0..).zip(&self.log) {
             shard.replay_bytes(offset, -1, key, value.as_deref()).expect("what was written can be read");
         }
-        shard.finish_loading(self.log.len() as i64, self.now_ms);
+        shard.finish_loading(self.log.len() as i64, self.now());
         shard.check_invariants();
         shard
     }

@@ -5,7 +5,7 @@
 //! the files anew with what happens now; read the difference before you keep it.
 //!
 //! Commands: `settings key=value…`, `join`, `sync`, `heartbeat`, `leave`, `commit`, `fetch`, `offset-delete`, `delete`,
-//! `list`, `describe`, `advance ms`, `topics-deleted`, `hold` and `release` commits, `commit-one` record, `fail ERROR` the
+//! `list`, `describe`, `advance ms`, `set-clock ms` of the wall clock forward or back, `topics-deleted`, `hold` and `release` commits, `commit-one` record, `fail ERROR` the
 //! next append, `restart` with what is in the log, `resign`. Members are named by a handle such as `a`, whose id is `a.1` for the
 //! first id it was given; `join a` joins with the id last given to it, `join a new` with none.
 
@@ -157,11 +157,14 @@ impl Flow {
             "fail" => self.driver.next_append_error = ErrorCode::from_name(command.words[1]),
             "topics-deleted" => {
                 let topics: Vec<_> = command.words[1..].iter().map(|name| (topic_id(name), *name)).collect();
-                self.driver.shard.topics_deleted(&topics, self.driver.now_ms);
+                self.driver.shard.topics_deleted(&topics, self.driver.now());
+            }
+            "set-clock" => {
+                self.driver.wall_ahead_ms += command.words[1].parse::<i64>().expect("milliseconds");
             }
             "restart" => self.driver.shard = self.driver.replayed(self.settings.clone()),
             "resign" => {
-                events.extend(self.driver.shard.unload(self.driver.now_ms).into_iter().map(Event::Answered));
+                events.extend(self.driver.shard.unload(self.driver.now()).into_iter().map(Event::Answered));
             }
             "list" => return self.list(command),
             "describe" => return self.describe(command),

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::driver::{Driver, Event};
-use klamm_coordinator::{Answer, GroupSettings, Response, Shard, Step};
+use klamm_coordinator::{Answer, GroupSettings, Moment, Response, Shard, Step};
 use klamm_protocol::ErrorCode;
 use klamm_protocol::coordinator_record::{GroupKey, GroupValue};
 use klamm_protocol::messages::join_group_request::JoinGroupRequestProtocol;
@@ -310,7 +310,7 @@ impl World {
     }
 
     fn restart(&mut self, loses_uncommitted: bool, events: &mut Vec<Event>) {
-        let answers = self.driver.shard.unload(self.driver.now_ms);
+        let answers = self.driver.shard.unload(self.driver.now());
         events.extend(answers.into_iter().map(Event::Answered));
         if loses_uncommitted {
             self.driver.log.truncate(self.driver.committed);
@@ -423,8 +423,8 @@ impl World {
     fn compare_with_replay(&mut self) {
         let mut replayed = self.driver.replayed(self.settings.clone());
         if !self.driver.holds_commits {
-            let now_ms = self.driver.now_ms;
-            assert_eq!(offsets(&mut self.driver.shard, now_ms), offsets(&mut replayed, now_ms));
+            let now = self.driver.now();
+            assert_eq!(offsets(&mut self.driver.shard, now), offsets(&mut replayed, now));
         }
         let live = self.driver.shard.describe_group(GROUP, 6);
         let stands_still = matches!(&*live.group_state, "Stable" | "Empty");
@@ -435,7 +435,7 @@ impl World {
 
     /// Nobody waits for ever.
     fn finish(mut self) {
-        let answers = self.driver.shard.unload(self.driver.now_ms);
+        let answers = self.driver.shard.unload(self.driver.now());
         self.take_in(answers.into_iter().map(Event::Answered).collect());
         let forgotten: Vec<_> =
             self.asked.keys().filter(|request| !self.answered.contains(request)).collect();
@@ -448,13 +448,13 @@ fn fetch_all() -> OffsetFetchRequestGroup<'static> {
 }
 
 /// The group's offsets; none while they wait to be committed.
-fn offsets(shard: &mut Shard, now_ms: i64) -> Option<OffsetFetchResponseGroup<'static>> {
+fn offsets(shard: &mut Shard, now: Moment) -> Option<OffsetFetchResponseGroup<'static>> {
     let context = klamm_coordinator::RequestContext {
         request: klamm_coordinator::RequestId(u64::MAX),
         api_version: 9,
         client_id: "",
         client_host: "",
-        now_ms,
+        now,
     };
     match shard.offset_fetch(&context, &fetch_all(), false).answers.pop()?.response {
         Response::OffsetFetch(group) => Some(group),

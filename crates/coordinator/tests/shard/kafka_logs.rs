@@ -1,6 +1,6 @@
 //! Logs that Kafka 4.4 wrote, replayed: groups of all kinds, transactions and tombstones.
 
-use klamm_coordinator::{GroupSettings, RequestContext, RequestId, Response, Shard, partition_for};
+use klamm_coordinator::{GroupSettings, Moment, RequestContext, RequestId, Response, Shard, partition_for};
 use klamm_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use klamm_protocol::messages::{
     JoinGroupRequest, ListGroupsRequest, join_group_request::JoinGroupRequestProtocol,
@@ -32,10 +32,13 @@ fn replay(partition: i32) -> (Shard, i64) {
             end_offset = record.offset + 1;
         }
     }
-    shard.finish_loading(end_offset, 1_795_361_200_000);
+    shard.finish_loading(end_offset, NOW);
     shard.check_invariants();
     (shard, end_offset)
 }
+
+/// A moment after what the logs tell.
+const NOW: Moment = Moment { monotonic_ms: 1_795_361_200_000, wall_ms: 1_795_361_200_000 };
 
 fn context(request: u64) -> RequestContext<'static> {
     RequestContext {
@@ -43,7 +46,7 @@ fn context(request: u64) -> RequestContext<'static> {
         api_version: 9,
         client_id: "c",
         client_host: "/127.0.0.1",
-        now_ms: 1_795_361_200_000,
+        now: NOW,
     }
 }
 
@@ -164,7 +167,7 @@ fn classic_members_may_not_join_a_share_group_but_may_take_over_an_empty_consume
         write.records.iter().map(|record| (record.key.key(), record.value.is_some())).collect();
     // The target assignment's metadata and the group itself are all that was left of it.
     assert_eq!(kinds, [(6, false), (3, false), (2, true)]);
-    shard.appended(write, 133, 0);
+    shard.appended(write, 133, Moment::default());
     shard.check_invariants();
     assert_eq!(shard.describe_group("consumer-0", 6).group_state, "Empty");
 }

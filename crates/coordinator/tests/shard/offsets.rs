@@ -1,7 +1,7 @@
 //! Offsets beyond the flows: transactions as they are replayed, many at once, and old records.
 
 use crate::driver::{Driver, Event};
-use klamm_coordinator::{GroupSettings, Response, Shard};
+use klamm_coordinator::{GroupSettings, Moment, Response, Shard};
 use klamm_protocol::Uuid;
 use klamm_protocol::coordinator_record::{GroupKey, GroupValue};
 use klamm_protocol::messages::offset_commit_request::{
@@ -99,7 +99,7 @@ fn transactions_count_when_their_marker_says_so() {
                 }
             }
         }
-        driver.shard.finish_loading(end_offset, 0);
+        driver.shard.finish_loading(end_offset, Moment::default());
         assert_eq!(fetch(&mut driver, true), (stable.0, stable.1.to_owned()), "{name}");
         assert_eq!(
             fetch(&mut driver, false),
@@ -117,7 +117,7 @@ fn the_oldest_kind_of_record_is_read_too() {
     let key = GroupKey::from(LegacyOffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 0 });
     let value = LegacyOffsetCommitValue { offset: 5, metadata: "m".into(), commit_timestamp: 1 };
     driver.shard.replay(0, NO_PRODUCER, &key, Some(&GroupValue::from(value)));
-    driver.shard.finish_loading(1, 0);
+    driver.shard.finish_loading(1, Moment::default());
     assert_eq!(fetch(&mut driver, true), (5, "NONE".to_owned()));
 }
 
@@ -150,9 +150,9 @@ fn many_offsets_go_in_slices_and_a_failed_slice_comes_back() {
     let partitions = 20_000;
     let mut driver = Driver::new(GroupSettings::default());
     commit_many(&mut driver, partitions);
-    driver.shard.topics_deleted(&[(Uuid::from_u128(1), "t")], 0);
+    driver.shard.topics_deleted(&[(Uuid::from_u128(1), "t")], Moment::default());
 
-    let first = driver.shard.on_timer(0);
+    let first = driver.shard.on_timer(Moment::default());
     let records = first.write.as_ref().map_or(0, |write| write.records.len());
     assert!((1_000..partitions as usize).contains(&records), "{records} in one slice");
     driver.next_append_error = Some(klamm_protocol::ErrorCode::NOT_ENOUGH_REPLICAS);
@@ -171,7 +171,7 @@ fn many_offsets_go_in_slices_and_a_failed_slice_comes_back() {
 fn a_topic_of_the_same_name_keeps_its_offsets() {
     let mut driver = Driver::new(GroupSettings::default());
     commit_many(&mut driver, 1);
-    driver.shard.topics_deleted(&[(Uuid::from_u128(2), "t"), (Uuid::from_u128(1), "u")], 0);
+    driver.shard.topics_deleted(&[(Uuid::from_u128(2), "t"), (Uuid::from_u128(1), "u")], Moment::default());
     let mut events = Vec::new();
     driver.run_timers(&mut events);
     assert_eq!(tombstones(&events), 0);
