@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use klamm_config::Listener;
 use klamm_log::disk::Disk;
 use klamm_net::Network;
 use tokio::sync::oneshot;
@@ -71,6 +72,13 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The host that others dial for a listener that is advertised. One that names no host is found under this machine's name, as in
+    /// Kafka, and on the machine itself where that has none.
+    pub(crate) fn advertised_host(&self, listener: &Listener) -> String {
+        let named = listener.host.clone().or_else(|| self.network.host_name());
+        named.unwrap_or_else(|| "localhost".to_owned())
+    }
+
     /// Runs `work` on a helper thread and waits for what it returns.
     pub async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Stopped<T> {
         let (done, result) = oneshot::channel();

@@ -308,7 +308,8 @@ fn initial_voters(
         InitialControllers::Configured | InitialControllers::Nobody => Ok(None),
         InitialControllers::Standalone if !node.roles.controller => Err(FormatError::NoController),
         InitialControllers::Standalone => {
-            let local = metadata_start::local_voter(node, &BTreeMap::new(), random_uuid(environment));
+            let local =
+                metadata_start::local_voter(environment, node, &BTreeMap::new(), random_uuid(environment));
             Ok(Some(VoterSet::new([local])))
         }
         InitialControllers::Named(named) => named_voters(node, named).map(Some),

@@ -39,21 +39,21 @@ pub(crate) struct Metadata {
 /// Writes the snapshot that a new cluster begins with: a static quorum where the settings name voters, else one whose only
 /// voter, this node, stands in the log.
 pub(crate) fn format(
-    disk: &dyn Disk,
+    environment: &Environment,
     dir: &Path,
     directory_id: Uuid,
     node: &NodeConfig,
-    now_ms: i64,
 ) -> Result<(), DriverError> {
+    let now_ms = environment.clock.now_ms();
     let version = MetadataVersion::LATEST;
     let quorum = if node.voters.is_empty() {
-        let voters = VoterSet::new([local_voter(node, &BTreeMap::new(), directory_id)]);
+        let voters = VoterSet::new([local_voter(environment, node, &BTreeMap::new(), directory_id)]);
         QuorumRecords { kraft_version: 1, voters: Some(voters.to_record()) }
     } else {
         QuorumRecords::default()
     };
     let snapshot = Snapshot::bootstrap(version, now_ms, quorum);
-    begin_log(disk, dir, &snapshot.encode(SnapshotId::BOOTSTRAP, now_ms, version)?)
+    begin_log(&*environment.disk, dir, &snapshot.encode(SnapshotId::BOOTSTRAP, now_ms, version)?)
 }
 
 /// Makes the metadata log's folder with the snapshot that a cluster begins with.
@@ -107,7 +107,7 @@ pub(crate) fn open(
         start.voters_offset = if is_formatting { -1 } else { latest.end_offset - 1 };
     }
     batches.iter().for_each(|batch| note_control_records(batch, &mut start));
-    let local = local_voter(node, ports, directory_id);
+    let local = local_voter(environment, node, ports, directory_id);
     if !start.voters.contains(local.key) && !finds_others(node, ports, &start.voters) {
         let (path, node_id) = (log.log().dir(), node.node_id);
         return Err(DirectoryError::NoVoter { path, node_id, directory_id }.into());
@@ -222,10 +222,15 @@ fn configured_voters(node: &NodeConfig) -> VoterSet {
 }
 
 /// This node as a voter. `ports` has what listeners with port 0 were given, by name.
-pub(crate) fn local_voter(node: &NodeConfig, ports: &BTreeMap<String, u16>, directory_id: Uuid) -> VoterNode {
+pub(crate) fn local_voter(
+    environment: &Environment,
+    node: &NodeConfig,
+    ports: &BTreeMap<String, u16>,
+    directory_id: Uuid,
+) -> VoterNode {
     let endpoints = node.advertised_controller_listeners.iter().map(|listener| VoterEndpoint {
         name: listener.name.clone(),
-        host: listener.host.clone().unwrap_or_else(|| "localhost".into()),
+        host: environment.advertised_host(listener),
         port: port_of(listener, ports),
     });
     VoterNode {

@@ -163,7 +163,7 @@ impl Registration {
     fn request(&self, broker: &Broker) -> BrokerRegistrationRequest<'static> {
         let listeners = self.node.advertised_broker_listeners.iter().map(|listener| BrokerListener {
             name: listener.name.clone().into(),
-            host: host(listener).into(),
+            host: broker.environment().advertised_host(listener).into(),
             port: self.port(listener),
             security_protocol: security_protocol(listener.protocol),
         });
@@ -188,7 +188,7 @@ impl Registration {
     fn controller_request(&self, broker: &Broker) -> ControllerRegistrationRequest<'static> {
         let listeners = self.node.advertised_controller_listeners.iter().map(|listener| ControllerListener {
             name: listener.name.clone().into(),
-            host: host(listener).into(),
+            host: broker.environment().advertised_host(listener).into(),
             port: self.port(listener),
             security_protocol: security_protocol(listener.protocol),
         });
@@ -213,11 +213,6 @@ impl Registration {
             port => port,
         }
     }
-}
-
-/// The host that others dial; a listener on all addresses advertises this machine's name.
-fn host(listener: &Listener) -> String {
-    listener.host.clone().unwrap_or_else(|| "localhost".into())
 }
 
 fn security_protocol(protocol: SecurityProtocol) -> i16 {

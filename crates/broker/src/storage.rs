@@ -177,10 +177,9 @@ fn identify(
         return Err(DirectoryError::Unformatted { path: metadata_dir.path().to_owned() }.into());
     }
     let (cluster_id, directory_id) = (random_uuid(environment).to_string(), random_uuid(environment));
-    let now_ms = environment.clock.now_ms();
     // The voter in the snapshot is this node's metadata directory, so the snapshot must know the id that it will get. And the snapshot
     // comes first: a directory counts as formatted once it has its meta.properties.
-    metadata_start::format(disk, metadata_dir.path(), directory_id, node, now_ms)?;
+    metadata_start::format(environment, metadata_dir.path(), directory_id, node)?;
     of_metadata.format_directory(metadata_dir, &cluster_id, node.node_id, directory_id)?;
     tracing::info!("formatted {} for a new cluster {cluster_id}", metadata_dir.path().display());
     Ok(cluster_id)

@@ -31,6 +31,11 @@ pub trait Network: Send + Sync {
     /// # Errors
     /// Those of the last address tried, or of the look-up.
     fn dial<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Stream>>;
+
+    /// The name that this machine has among others; none where it has no name of its own.
+    fn host_name(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A listening socket.
@@ -102,6 +107,9 @@ impl SocketBuffers {
     }
 }
 
+/// What Linux calls a machine that nobody has named.
+const UNNAMED: &str = "(none)";
+
 /// The kernel's TCP.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TcpNetwork;
@@ -127,6 +135,12 @@ impl Network for TcpNetwork {
             Ok(Stream::Tcp(socket))
         })
     }
+
+    fn host_name(&self) -> Option<String> {
+        let system = rustix::system::uname();
+        let name = system.nodename().to_str().ok()?;
+        (!name.is_empty() && name != UNNAMED).then(|| name.to_owned())
+    }
 }
 
 /// A host's addresses. A literal address is not looked up; a name is, on a helper thread.
@@ -150,5 +164,19 @@ impl Listener for TcpListener {
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
         TcpListener::local_addr(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_machines_name_is_the_systems() {
+        let output = Command::new("uname").arg("-n").output().expect("every system has uname");
+        let name = String::from_utf8(output.stdout).expect("the name is text");
+        assert_eq!(TcpNetwork.host_name().unwrap_or_else(|| UNNAMED.to_owned()), name.trim());
     }
 }

@@ -30,10 +30,10 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a broker whose directories are those of the settings.
+    /// Starts a broker whose directories are those of the settings, on loopback where they name no listeners.
     pub(crate) fn start(disk: &SimulatedDisk, settings: &[&str]) -> Result<Self, String> {
         let listeners = "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0";
-        let set = settings.iter().chain([&listeners]).map(ToString::to_string).collect();
+        let set = [&listeners].into_iter().chain(settings).map(ToString::to_string).collect();
         let loaded = load(&Options { set, ..Options::default() }).unwrap();
         let threads = Arc::new(WorkerThreads::start(1).unwrap());
         let environment = Environment {

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::disk::{self, Disk};
+use klamm_net::{Network, TcpNetwork};
+use klamm_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use klamm_protocol::messages::{DescribeQuorumRequest, MetadataRequest};
 
 use crate::node::Node;
 
@@ -159,4 +162,18 @@ fn the_metadata_directory_loses_its_mark_of_a_clean_stop() {
     assert!(disk.metadata(mark).is_err());
     node.stop();
     assert!(disk.metadata(mark).is_ok());
+}
+
+#[test]
+fn listeners_without_a_host_are_found_under_the_machines_name() {
+    let everywhere = [DYNAMIC, &["listeners=PLAINTEXT://:0,CONTROLLER://:0"]].concat();
+    let node = Node::start(&SimulatedDisk::seeded(1), &everywhere).unwrap();
+    let name = TcpNetwork.host_name().unwrap_or_else(|| "localhost".to_owned());
+    let metadata = node.ask(&MetadataRequest::default(), 12);
+    assert_eq!(metadata.brokers[0].host, name);
+    let partitions = vec![PartitionData { partition_index: 0 }];
+    let topics = vec![TopicData { topic_name: "__cluster_metadata".into(), partitions }];
+    let quorum = node.ask(&DescribeQuorumRequest { topics }, 2);
+    assert_eq!(quorum.nodes[0].listeners[0].host, name);
+    node.stop();
 }
