@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use klamm_client::{
-    Admin, AdminError, AlterConfig, ConfigChange, ConfigResource, Reassignment, TopicPartition,
+    Admin, AdminError, AlterConfig, ConfigChange, ConfigEntry, ConfigResource, Reassignment, TopicPartition,
 };
 
 use crate::advice::sort_out;
 use crate::failure::Failure;
 use crate::partition::placement::Assignment;
 use crate::progress_line::ProgressLine;
+use crate::signals::asked_to_stop;
 
 /// Partitions in one request; the controller refuses much larger ones.
 const BATCH: usize = 1_000;
@@ -49,14 +50,71 @@ pub(crate) fn moves(current: &Assignment, planned: &Assignment) -> Moves {
     changed.collect()
 }
 
-/// Has the cluster do it, and waits; throttles are off again afterwards, however it ends.
+/// Has the cluster do it, and waits; throttles are off again afterwards, however it ends, which may be that somebody stops the command.
 pub(crate) async fn carry_out(admin: &Admin, moves: &Moves, throttle: Option<u64>) -> Result<(), Failure> {
-    begin(admin, moves, throttle).await?;
-    let arrived = wait(admin, moves).await;
+    let moved = async {
+        begin(admin, moves, throttle).await?;
+        wait(admin, moves).await
+    };
+    let ended = tokio::select! {
+        biased;
+        moved = moved => moved,
+        _ = asked_to_stop() => Err(stopped_early(throttle)),
+    };
     if throttle.is_some() {
         clear_throttles(admin, moves).await?;
     }
-    arrived
+    ended
+}
+
+fn stopped_early(throttle: Option<u64>) -> Failure {
+    let goes_on = match throttle {
+        Some(_) => "what has begun to move goes on moving, and without the throttle",
+        None => "what has begun to move goes on moving",
+    };
+    Failure::new(format!(
+        "stopped before all was moved: {goes_on}; klamm partition reassign --status shows it, --cancel takes it back"
+    ))
+}
+
+/// Takes back moves that are under way: which of them, and what failed. A throttle that no other move is under goes with them: the command that set it may be gone.
+pub(crate) async fn cancel(
+    admin: &Admin,
+    under_way: &BTreeMap<TopicPartition, Reassignment>,
+) -> Result<(Vec<TopicPartition>, Result<(), Failure>), Failure> {
+    let targets = under_way.keys().map(|partition| (partition.clone(), None)).collect();
+    let (done, refused) = sort_out(admin.alter_partition_reassignments(&targets).await?, ToString::to_string);
+    let rest = throttled(admin, as_moves(admin.list_partition_reassignments(None).await?)).await?;
+    let cleared = clear(admin, without(&as_moves(under_way.clone()), &rest)).await;
+    Ok((done.into_iter().map(|(partition, ())| partition).collect(), refused.and(cleared)))
+}
+
+/// Those of the moves that are under a throttle.
+async fn throttled(admin: &Admin, mut moves: Moves) -> Result<Moves, Failure> {
+    let resources: Vec<_> = topics(&moves).into_iter().map(ConfigResource::topic).collect();
+    if resources.is_empty() {
+        return Ok(moves);
+    }
+    let is_set = |entry: &ConfigEntry| {
+        THROTTLED.contains(&&*entry.name) && entry.value.as_ref().is_some_and(|value| !value.is_empty())
+    };
+    let described = admin.describe_configs(&resources, false).await?.into_iter();
+    let throttled: BTreeSet<String> = described
+        .filter(|(_, entries)| entries.as_ref().is_ok_and(|entries| entries.iter().any(is_set)))
+        .map(|(topic, _)| topic.name)
+        .collect();
+    moves.retain(|partition, _| throttled.contains(&*partition.topic));
+    Ok(moves)
+}
+
+/// Moves under way as what they were begun as.
+fn as_moves(under_way: BTreeMap<TopicPartition, Reassignment>) -> Moves {
+    let as_move = |reassignment: Reassignment| {
+        let after = reassignment.target();
+        let before = reassignment.replicas.into_iter().filter(|id| !reassignment.adding.contains(id));
+        Move { before: before.collect(), after }
+    };
+    under_way.into_iter().map(|(partition, reassignment)| (partition, as_move(reassignment))).collect()
 }
 
 /// Has the cluster begin; `throttle` is in bytes per second.
@@ -138,8 +196,7 @@ async fn copied_bytes(admin: &Admin, moves: &Moves) -> Result<(u64, u64), AdminE
 
 /// A move may have ended because somebody cancelled it.
 async fn check_arrived(admin: &Admin, moves: &Moves) -> Result<(), Failure> {
-    let topics: BTreeSet<&str> = moves.keys().map(|partition| &*partition.topic).collect();
-    let outcomes = admin.describe_topics(topics).await?;
+    let outcomes = admin.describe_topics(topics(moves)).await?;
     // A topic that was deleted meanwhile has no replicas in a wrong place.
     let found = outcomes.into_iter().filter_map(|(_, topic)| topic.ok());
     let astray = found.flat_map(|topic| {
@@ -177,14 +234,28 @@ async fn set_throttles(admin: &Admin, moves: &Moves, rate: u64) -> Result<(), Fa
 
 /// Takes the throttles of these moves away again.
 async fn clear_throttles(admin: &Admin, moves: &Moves) -> Result<(), Failure> {
+    clear(admin, (topics(moves), brokers(moves))).await
+}
+
+/// The topics and brokers of some moves that others have no part in.
+fn without<'m>(moves: &'m Moves, others: &'m Moves) -> (BTreeSet<&'m str>, BTreeSet<i32>) {
+    (&topics(moves) - &topics(others), &brokers(moves) - &brokers(others))
+}
+
+async fn clear(admin: &Admin, (topics, brokers): (BTreeSet<&str>, BTreeSet<i32>)) -> Result<(), Failure> {
     let delete = |name: &str| AlterConfig { name: name.to_owned(), change: ConfigChange::Delete };
-    let topics: BTreeSet<&str> = moves.keys().map(|partition| &*partition.topic).collect();
     let topics = topics.into_iter().map(|topic| (ConfigResource::topic(topic), THROTTLED.map(delete).into()));
-    let brokers =
-        brokers(moves).into_iter().map(|id| (ConfigResource::broker(Some(id)), RATES.map(delete).into()));
+    let brokers = brokers.into_iter().map(|id| (ConfigResource::broker(Some(id)), RATES.map(delete).into()));
     let changes: Vec<(ConfigResource, Vec<AlterConfig>)> = topics.chain(brokers).collect();
+    if changes.is_empty() {
+        return Ok(());
+    }
     let outcomes = admin.alter_configs(&changes, false).await?;
     sort_out(outcomes, crate::config::resource::name_of).1
+}
+
+fn topics(moves: &Moves) -> BTreeSet<&str> {
+    moves.keys().map(|partition| &*partition.topic).collect()
 }
 
 fn brokers(moves: &Moves) -> BTreeSet<i32> {
@@ -236,6 +307,24 @@ mod tests {
         let expected = ("0:1,0:2,1:2,1:1".to_owned(), "0:3,1:3,1:4".to_owned());
         assert_eq!(throttled_replicas(&moves), BTreeMap::from([("a", expected)]));
         assert_eq!(brokers(&moves), BTreeSet::from([1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn throttles_of_moves_that_go_on_stay() {
+        let reassignment = |replicas: &[i32], adding: &[i32], removing: &[i32]| Reassignment {
+            replicas: replicas.to_vec(),
+            adding: adding.to_vec(),
+            removing: removing.to_vec(),
+        };
+        let cancelled = as_moves(BTreeMap::from([
+            (TopicPartition::new("a", 0), reassignment(&[3, 1, 2], &[3], &[2])),
+            (TopicPartition::new("b", 0), reassignment(&[4, 1], &[4], &[1])),
+        ]));
+        let first = Move { before: vec![1, 2], after: vec![3, 1] };
+        assert_eq!(cancelled.get(&TopicPartition::new("a", 0)), Some(&first));
+        let rest =
+            as_moves(BTreeMap::from([(TopicPartition::new("b", 1), reassignment(&[4, 2], &[4], &[2]))]));
+        assert_eq!(without(&cancelled, &rest), (BTreeSet::from(["a"]), BTreeSet::from([1, 3])));
     }
 
     #[test]

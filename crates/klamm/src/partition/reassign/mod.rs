@@ -8,7 +8,6 @@ use clap::Args;
 use klamm_client::{Admin, Reassignment};
 use serde_json::{Value, json};
 
-use crate::advice::sort_out;
 use crate::arguments::TopicPartitions;
 use crate::connection::Connection;
 use crate::failure::{Context, Failure};
@@ -21,7 +20,8 @@ use crate::topic::partitions_of;
 
 const EXAMPLES: &str = "\
 Without --execute nothing is changed: the plan is printed. With --json it is printed as a plan that can be
-edited and given back, and that Kafka's own tool reads as well.
+edited and given back, and that Kafka's own tool reads as well. A command that is stopped takes its throttle
+off; the move itself goes on, until --cancel takes it back.
 
 Examples:
   klamm partition reassign --topic orders --to 1,2,4
@@ -198,13 +198,10 @@ impl Reassign {
             output.line("nothing of that is being moved")?;
             return output.flush();
         }
-        let cancelled = under_way.keys().map(|partition| (partition.clone(), None)).collect();
-        let outcomes = admin.alter_partition_reassignments(&cancelled).await?;
-        let (done, refused) = sort_out(outcomes, ToString::to_string);
-        done.iter()
-            .try_for_each(|(partition, ())| output.line(format!("cancelled the move of {partition}")))?;
+        let (done, ended) = moving::cancel(admin, &under_way).await?;
+        done.iter().try_for_each(|partition| output.line(format!("cancelled the move of {partition}")))?;
         output.flush()?;
-        refused
+        ended
     }
 }
 
