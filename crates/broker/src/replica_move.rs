@@ -126,12 +126,13 @@ fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveErro
     let bound = &broker.throttles().moves;
     let allowed =
         bound.bytes_per_second().map_or(STEP_BYTES, |bytes| bytes.clamp(1, STEP_BYTES as u64) as usize);
-    let copied = dirs.copy_step(&name, allowed, now_ms)?;
+    let moving = dirs.move_of(&name).ok_or(MoveError::NoReplica(name))?;
+    let copied = dirs.copy_step(&moving, allowed, now_ms)?;
     bound.record(copied.bytes, broker.environment().clock.monotonic_ms());
     if !copied.is_caught_up {
         return Ok(None);
     }
-    let moved = dirs.finish_move(&name, now_ms)?;
+    let moved = dirs.finish_move(&moving, now_ms)?;
     partition.replace_log(moved.log);
     Ok(moved.directory.id())
 }

@@ -31,7 +31,7 @@ pub use checkpoint::{CleanShutdown, MetaProperties, OffsetCheckpoint, PartitionM
 pub use config::LogConfig;
 pub use dirs::{
     Copied, CreateError, DirectoryDescription, DirsError, FailedReplica, LoadReport, Loading, LogDirectory,
-    LogDirs, MoveError, Replica, ReplicaDescription,
+    LogDirs, Move, MoveError, Replica, ReplicaDescription,
 };
 pub use epochs::{EpochEnd, EpochStart};
 pub use error::StorageError;

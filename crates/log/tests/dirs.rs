@@ -1,4 +1,4 @@
-//! Log directories: identity, locks, loading, stopping, moving and failing.
+//! Log directories: identity, locks, loading, stopping and failing.
 
 mod support;
 
@@ -9,50 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::disk::{self, Disk, RealDisk};
-use klamm_log::{
-    CreateError, DirsError, LeaderAppend, LoadReport, Loading, LogConfig, LogDirs, MetaProperties,
-    TopicPartition,
-};
+use klamm_log::{CreateError, DirsError, LeaderAppend, LogConfig, LogDirs, MetaProperties, TopicPartition};
 use klamm_protocol::Uuid;
+use support::dirs::{append, create, formatted, load, metadata, open, partition};
 use support::{GOLDEN, batch, copy_golden, read_all, values};
-
-fn open(disk: &SimulatedDisk, paths: &[&str]) -> Result<LogDirs, DirsError> {
-    let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-    LogDirs::open(Arc::new(disk.clone()), &paths, 10)
-}
-
-fn formatted(disk: &SimulatedDisk, paths: &[&str]) -> LogDirs {
-    let dirs = open(disk, paths).unwrap();
-    let mut id = 1000;
-    dirs.format("cluster", 1, || {
-        id += 1;
-        Uuid::from_u128(id)
-    })
-    .unwrap();
-    dirs
-}
-
-fn metadata() -> TopicPartition {
-    TopicPartition::new("__cluster_metadata", 0)
-}
-
-fn load(dirs: &LogDirs, threads: usize) -> LoadReport {
-    let config_of = |_: &TopicPartition| Arc::new(LogConfig::default());
-    dirs.load(&Loading { config_of: &config_of, except: &metadata(), threads, now_ms: 0 }).unwrap()
-}
-
-fn partition(number: i32) -> TopicPartition {
-    TopicPartition::new("topic", number)
-}
-
-fn create(dirs: &LogDirs, number: i32) -> klamm_log::Replica {
-    let topic_id = Some(Uuid::from_u128(7));
-    dirs.create(&partition(number), topic_id, None, Arc::new(LogConfig::default()), 0).unwrap()
-}
-
-fn append(replica: &klamm_log::Replica, value: &str) {
-    replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(0, 0)).unwrap();
-}
 
 #[test]
 fn a_clean_stop_brings_everything_back_without_recovery() {
@@ -296,116 +256,6 @@ fn checkpoints_are_written_by_one_thread_at_a_time() {
         let writers: Vec<_> = (0..4).map(|_| scope.spawn(write)).collect();
         writers.into_iter().for_each(|writer| writer.join().unwrap().unwrap());
     });
-}
-
-#[test]
-fn a_replica_moves_to_another_directory() {
-    let disk = SimulatedDisk::seeded(1);
-    let dirs = formatted(&disk, &["/a", "/b"]);
-    load(&dirs, 1);
-    let replica = create(&dirs, 0);
-    for n in 0..20 {
-        append(&replica, &format!("{n}"));
-    }
-    replica.log.advance_high_watermark(20);
-    replica.log.advance_log_start(5);
-    let ids: Vec<Uuid> = dirs.directories().iter().map(|directory| directory.id().unwrap()).collect();
-    assert!(!dirs.start_move(&partition(0), ids[0], 0).unwrap(), "it is there");
-    assert!(dirs.start_move(&partition(0), ids[1], 0).unwrap());
-    let mut steps = 0;
-    while !dirs.copy_step(&partition(0), 200, 0).unwrap().is_caught_up {
-        steps += 1;
-    }
-    assert!(steps > 3);
-    assert!(dirs.describe()[1].replicas[0].is_future);
-    append(&replica, "late");
-    let moved = dirs.finish_move(&partition(0), 0).unwrap();
-    assert!(replica.log.append_as_leader(&[batch(0, &["x"])], LeaderAppend::client(0, 0)).is_err());
-    assert_eq!(moved.log.dir(), Path::new("/b/topic-0"));
-    assert_eq!(
-        (moved.log.log_start_offset(), moved.log.log_end_offset(), moved.log.high_watermark()),
-        (5, 21, 20)
-    );
-    assert_eq!(values(&moved.log, 20), [(20, "late".to_owned())]);
-    append(&moved, "more");
-    moved.log.check_invariants();
-    drop((dirs, replica, moved));
-    disk.restart(Crash::Process);
-    let dirs = open(&disk, &["/a", "/b"]).unwrap();
-    assert_eq!(load(&dirs, 1).loaded, 1);
-    let log = dirs.get(&partition(0)).unwrap().log;
-    assert_eq!((log.log_start_offset(), log.log_end_offset()), (5, 22));
-}
-
-/// The current log was cut where its leader's log parted from it, and had caught up again before the next step of the copy.
-#[test]
-fn a_move_follows_when_the_current_log_is_cut() {
-    let regrown: [&[&str]; 3] = [&[], &["other"], &["other", "others", "more", "most"]];
-    for regrown in regrown {
-        let disk = SimulatedDisk::seeded(1);
-        let dirs = formatted(&disk, &["/a", "/b"]);
-        load(&dirs, 1);
-        let replica = create(&dirs, 0);
-        for (epoch, value) in [(5, "kept"), (6, "kept too"), (7, "cut"), (7, "cut too")] {
-            replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(epoch, 0)).unwrap();
-        }
-        dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
-        assert!(dirs.copy_step(&partition(0), 1 << 20, 0).unwrap().is_caught_up);
-        replica.log.truncate_to(2, 0).unwrap();
-        for value in regrown {
-            replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(8, 0)).unwrap();
-        }
-        let (expected, epochs) = (values(&replica.log, 0), replica.log.epochs());
-        let moved = dirs.finish_move(&partition(0), 0).unwrap().log;
-        assert_eq!((values(&moved, 0), moved.epochs()), (expected, epochs));
-        moved.check_invariants();
-    }
-}
-
-#[test]
-fn a_log_that_starts_within_a_batch_moves() {
-    let disk = SimulatedDisk::seeded(1);
-    let dirs = formatted(&disk, &["/a", "/b"]);
-    load(&dirs, 1);
-    let replica = create(&dirs, 0);
-    let log = &replica.log;
-    log.append_as_leader(&[batch(0, &["a", "b", "c"])], LeaderAppend::client(0, 0)).unwrap();
-    log.advance_high_watermark(3);
-    log.advance_log_start(2);
-    dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
-    while !dirs.copy_step(&partition(0), 1 << 20, 0).unwrap().is_caught_up {}
-    let moved = dirs.finish_move(&partition(0), 0).unwrap().log;
-    assert_eq!((moved.log_start_offset(), moved.log_end_offset(), moved.high_watermark()), (2, 3, 3));
-    assert_eq!(read_all(&moved, 2), read_all(log, 2));
-}
-
-/// Wherever the power fails during a move, one whole replica is there afterwards.
-#[test]
-fn a_move_may_be_interrupted_anywhere() {
-    for stop in 0..120 {
-        let disk = SimulatedDisk::seeded(stop);
-        let dirs = formatted(&disk, &["/a", "/b"]);
-        load(&dirs, 1);
-        let replica = create(&dirs, 0);
-        for n in 0..10 {
-            append(&replica, &format!("{n}"));
-        }
-        replica.log.flush(10).unwrap();
-        dirs.checkpoint_offsets().unwrap();
-        let target = dirs.directories()[1].id().unwrap();
-        disk.crash_after(stop);
-        let moved = dirs
-            .start_move(&partition(0), target, 0)
-            .and_then(|_| dirs.copy_step(&partition(0), 1 << 20, 0))
-            .and_then(|_| dirs.finish_move(&partition(0), 0));
-        drop((dirs, replica));
-        disk.restart(Crash::Power);
-        let dirs = open(&disk, &["/a", "/b"]).unwrap();
-        let report = load(&dirs, 1);
-        assert_eq!(report.failed.len(), 0, "stop {stop}, moved {}", moved.is_ok());
-        let log = dirs.get(&partition(0)).unwrap_or_else(|| panic!("stop {stop}")).log;
-        assert_eq!(values(&log, 0).len(), 10, "stop {stop}");
-    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use thiserror::Error;
 pub use describe::{DirectoryDescription, ReplicaDescription};
 pub use directory::LogDirectory;
 pub use load::{LoadReport, Loading};
-pub use movement::{Copied, MoveError};
+pub use movement::{Copied, Move, MoveError};
 
 use crate::checkpoint::{MetaProperties, PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::config::LogConfig;
@@ -89,6 +89,9 @@ pub struct LogDirs {
     deleted: Mutex<Vec<(i64, Arc<Log>)>>,
     /// Tells folders of one partition apart.
     folders_made: AtomicU64,
+    /// Held by whoever takes a log out of `replicas` or `futures`, or begins or finishes a move, from looking at the two maps until both are
+    /// as they are to be. A log that is out of them is nobody else's. Locked before the maps, and not while whole logs are copied or synced.
+    changing: Mutex<()>,
 }
 
 /// Why the log directories cannot be used.
@@ -180,6 +183,7 @@ impl LogDirs {
             failed: RwLock::default(),
             deleted: Mutex::default(),
             folders_made: AtomicU64::new(0),
+            changing: Mutex::default(),
         })
     }
 

@@ -14,6 +14,8 @@ use crate::names::{FolderKind, TopicPartition, folder_name};
 
 /// Bytes copied at a time while appends wait.
 const COPY_BYTES: usize = 1 << 20;
+/// How often what was appended during a flush is copied and flushed before appends wait for the rest.
+const CATCH_UP_ROUNDS: usize = 3;
 
 /// Why a replica could not be moved.
 #[derive(Clone, Debug, Error)]
@@ -47,6 +49,21 @@ pub struct Copied {
     pub is_caught_up: bool,
 }
 
+/// A move as it is under way: it is over when one of the two logs is not the partition's any more.
+#[derive(Clone, Debug)]
+pub struct Move {
+    partition: TopicPartition,
+    current: Replica,
+    future: Replica,
+}
+
+impl Move {
+    /// The log that is copied.
+    pub fn current(&self) -> &Arc<Log> {
+        &self.current.log
+    }
+}
+
 impl LogDirs {
     /// Begins to move a replica into the directory with this id. A move to another directory that was under way is given
     /// up. `false`: the replica is there already, and nothing has to be moved.
@@ -56,14 +73,16 @@ impl LogDirs {
         directory: Uuid,
         now_ms: i64,
     ) -> Result<bool, MoveError> {
+        let _changing = self.changing.lock();
         let current = self.get(partition).ok_or_else(|| MoveError::NoReplica(partition.clone()))?;
         let target = self.online().find(|target| target.id() == Some(directory));
         let target = Arc::clone(target.ok_or(MoveError::NoDirectory)?);
-        let earlier = self.future(partition);
+        let earlier = self.future(partition).filter(|future| future.topic_id == current.topic_id);
         if earlier.is_some_and(|future| Arc::ptr_eq(&future.directory, &target)) {
             return Ok(true);
         }
-        self.cancel_move(partition, now_ms)?;
+        let earlier = self.futures.write().remove(partition);
+        earlier.map_or(Ok(()), |earlier| self.retire(partition, &earlier, now_ms))?;
         if Arc::ptr_eq(&current.directory, &target) {
             return Ok(false);
         }
@@ -77,48 +96,56 @@ impl LogDirs {
 
     /// Gives a move up. Whether there was one.
     pub fn cancel_move(&self, partition: &TopicPartition, now_ms: i64) -> Result<bool, StorageError> {
-        let removed = self.futures.write().remove(partition);
+        let removed = {
+            let _changing = self.changing.lock();
+            self.futures.write().remove(partition)
+        };
         match &removed {
             Some(future) => self.retire(partition, future, now_ms).map(|()| true),
             None => Ok(false),
         }
     }
 
+    /// The partition's move, if one is under way.
+    pub fn move_of(&self, partition: &TopicPartition) -> Option<Move> {
+        let (current, future) = self.get(partition).zip(self.future(partition))?;
+        Some(Move { partition: partition.clone(), current, future })
+    }
+
     /// Copies up to about `bytes_max` bytes into the future log. Blocks on the disk.
-    pub fn copy_step(
-        &self,
-        partition: &TopicPartition,
-        bytes_max: usize,
-        now_ms: i64,
-    ) -> Result<Copied, MoveError> {
-        let (current, future) = self.pair(partition)?;
-        let bytes = copy(&current.log, &future.log, bytes_max, now_ms)?;
-        let is_caught_up = future.log.log_end_offset() >= current.log.log_end_offset();
-        Ok(Copied { bytes, is_caught_up })
+    ///
+    /// # Errors
+    /// [`MoveError::NoReplica`] where the move is over.
+    pub fn copy_step(&self, moving: &Move, bytes_max: usize, now_ms: i64) -> Result<Copied, MoveError> {
+        let (current, future) = (&moving.current.log, &moving.future.log);
+        let copied = copy(current, future, bytes_max, now_ms);
+        self.check_under_way(moving)?;
+        let is_caught_up = future.log_end_offset() >= current.log_end_offset();
+        Ok(Copied { bytes: copied?, is_caught_up })
     }
 
     /// Ends appends to the current log, copies what is still missing, and puts the future log in its place. Who holds
     /// the old log is refused from then on and must look the new one up.
-    pub fn finish_move(&self, partition: &TopicPartition, now_ms: i64) -> Result<Replica, MoveError> {
-        let (current, future) = self.pair(partition)?;
-        current.log.end_appends();
-        self.replace(partition, &current, &future, now_ms).inspect_err(|_| current.log.resume_appends())?;
-        Ok(future)
+    ///
+    /// # Errors
+    /// [`MoveError::NoReplica`] where the move is over. Whatever the error, the current log stays, and takes appends as before.
+    pub fn finish_move(&self, moving: &Move, now_ms: i64) -> Result<Replica, MoveError> {
+        // What takes long comes first, while appends go on and others may change their minds.
+        let caught_up = catch_up(&moving.current.log, &moving.future.log, now_ms);
+        let _changing = self.changing.lock();
+        self.check_under_way(moving)?;
+        caught_up?;
+        moving.current.log.end_appends();
+        self.replace(moving, now_ms).inspect_err(|_| moving.current.log.resume_appends())?;
+        Ok(moving.future.clone())
     }
 
     /// The old folder goes only after the new one has its name for good. A stop in between leaves two whole folders, of
     /// which loading takes one.
-    fn replace(
-        &self,
-        partition: &TopicPartition,
-        current: &Replica,
-        future: &Replica,
-        now_ms: i64,
-    ) -> Result<(), MoveError> {
+    fn replace(&self, moving: &Move, now_ms: i64) -> Result<(), MoveError> {
+        let Move { partition, current, future } = moving;
         cut_where_they_part(&current.log, &future.log, now_ms)?;
-        while future.log.log_end_offset() < current.log.log_end_offset() {
-            copy(&current.log, &future.log, COPY_BYTES, now_ms)?;
-        }
+        copy_up_to(i64::MAX, &current.log, &future.log, now_ms)?;
         future.log.advance_high_watermark(current.log.high_watermark());
         future.log.advance_log_start(current.log.log_start_offset());
         future.log.set_compacted_to(current.log.compacted_to());
@@ -134,10 +161,30 @@ impl LogDirs {
         Ok(self.forget(&[Arc::clone(&current.directory)], |name| name == partition)?)
     }
 
-    fn pair(&self, partition: &TopicPartition) -> Result<(Replica, Replica), MoveError> {
-        let both = self.get(partition).zip(self.future(partition));
-        both.ok_or_else(|| MoveError::NoReplica(partition.clone()))
+    fn check_under_way(&self, moving: &Move) -> Result<(), MoveError> {
+        let is_same = self.move_of(&moving.partition).is_some_and(|now| {
+            Arc::ptr_eq(&now.current.log, &moving.current.log)
+                && Arc::ptr_eq(&now.future.log, &moving.future.log)
+        });
+        if is_same { Ok(()) } else { Err(MoveError::NoReplica(moving.partition.clone())) }
     }
+}
+
+/// Puts what was copied on the device, and then what was appended meanwhile: less each time, unless appends are faster than that.
+fn catch_up(current: &Log, future: &Log, now_ms: i64) -> Result<(), MoveError> {
+    for _ in 0..CATCH_UP_ROUNDS {
+        future.flush(i64::MAX)?;
+        copy_up_to(current.log_end_offset(), current, future, now_ms)?;
+    }
+    Ok(())
+}
+
+/// Copies until the future log ends there, or where the current one ends.
+fn copy_up_to(end_offset: i64, current: &Log, future: &Log, now_ms: i64) -> Result<(), MoveError> {
+    while future.log_end_offset() < end_offset.min(current.log_end_offset()) {
+        copy(current, future, COPY_BYTES, now_ms)?;
+    }
+    Ok(())
 }
 
 /// Copies from where the future log ends; returns the bytes.

@@ -43,7 +43,10 @@ impl LogDirs {
         partition: &TopicPartition,
         now_ms: i64,
     ) -> Result<Vec<Arc<LogDirectory>>, StorageError> {
-        let found = [&self.replicas, &self.futures].map(|replicas| replicas.write().remove(partition));
+        let found = {
+            let _changing = self.changing.lock();
+            [&self.replicas, &self.futures].map(|replicas| replicas.write().remove(partition))
+        };
         let mut directories = Vec::new();
         for replica in found.into_iter().flatten() {
             self.retire(partition, &replica, now_ms)?;
@@ -85,9 +88,13 @@ impl LogDirs {
             self.forget(&[failed.directory], |name| name == partition)?;
             return Ok(true);
         }
-        let replica = remove_if(&self.replicas, partition, |replica| replica.topic_id == topic_id);
-        let Some(replica) = replica else { return Ok(false) };
-        self.cancel_move(partition, now_ms)?;
+        let (replica, future) = {
+            let _changing = self.changing.lock();
+            let replica = remove_if(&self.replicas, partition, |replica| replica.topic_id == topic_id);
+            let Some(replica) = replica else { return Ok(false) };
+            (replica, self.futures.write().remove(partition))
+        };
+        future.map_or(Ok(()), |future| self.retire(partition, &future, now_ms))?;
         self.on(&replica.directory, replica.log.close(true))?;
         self.rename(partition, &replica, FolderKind::Stray, now_ms)?;
         self.on(&replica.directory, replica.log.sync_names())?;

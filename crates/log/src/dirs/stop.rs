@@ -1,5 +1,6 @@
 //! Checkpoints while running, and the clean stop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -69,12 +70,16 @@ impl LogDirs {
         Ok(())
     }
 
-    /// Closes all logs, those that were opened separately too, and marks the stop as clean in every directory where all went
+    /// Ends all moves, which go on after the next start. Closes all logs, those that were opened separately too, and marks the stop as clean in every directory where all went
     /// well. Only then is nothing verified on the next start.
     pub fn close(&self, broker_epoch: i64, threads: usize) -> Result<(), StorageError> {
+        let futures = {
+            let _changing = self.changing.lock();
+            std::mem::take(&mut *self.futures.write())
+        };
         let mut result = Ok(());
         for directory in self.online() {
-            let closed = self.close_directory(directory, broker_epoch, threads);
+            let closed = self.close_directory(directory, &futures, broker_epoch, threads);
             result = result.and(self.on(directory, closed));
             directory.unlock();
         }
@@ -84,10 +89,10 @@ impl LogDirs {
     fn close_directory(
         &self,
         directory: &Arc<LogDirectory>,
+        futures: &BTreeMap<TopicPartition, Replica>,
         broker_epoch: i64,
         threads: usize,
     ) -> Result<(), StorageError> {
-        let futures = self.futures.read();
         let futures = futures.values().filter(|future| Arc::ptr_eq(&future.directory, directory));
         let logs: Vec<Arc<Log>> = self
             .logs_in(directory)

@@ -1,6 +1,9 @@
 //! What the tests of this crate share: folders, logs and batches.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+pub(crate) mod dirs;
+pub(crate) mod interposed;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
