@@ -11,7 +11,7 @@ use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::disk::{self, Disk, RealDisk};
 use klamm_log::{CreateError, DirsError, LeaderAppend, LogConfig, LogDirs, MetaProperties, TopicPartition};
 use klamm_protocol::Uuid;
-use support::dirs::{append, create, formatted, load, metadata, open, partition};
+use support::dirs::{append, checkpointed, create, formatted, load, metadata, open, partition};
 use support::{GOLDEN, batch, copy_golden, read_all, values};
 
 #[test]
@@ -172,19 +172,6 @@ fn partitions_are_made_once_and_deleted_with_a_delay() {
     disk.restart(Crash::Process);
     load(&open(&disk, &["/a", "/b"]).unwrap(), 1);
     assert_eq!(folders(&disk), Vec::<String>::new());
-}
-
-/// A partition whose records below 5 are deleted, as the checkpoints have it.
-fn checkpointed(dirs: &LogDirs) {
-    let replica = create(dirs, 0);
-    for n in 0..8 {
-        append(&replica, &format!("old {n}"));
-    }
-    replica.log.advance_high_watermark(8);
-    replica.log.flush(8).unwrap();
-    replica.log.advance_log_start(5);
-    dirs.checkpoint_offsets().unwrap();
-    dirs.checkpoint_high_watermarks().unwrap();
 }
 
 /// The records of a new partition 0 are all there after the process was killed, and nothing is known of them but that.

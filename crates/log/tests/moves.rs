@@ -2,13 +2,14 @@
 
 mod support;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use klamm_log::disk::simulated::{Crash, SimulatedDisk};
+use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::{LeaderAppend, LogConfig, LogDirs, Move, MoveError, Replica};
 use klamm_protocol::Uuid;
-use support::dirs::{append, create, formatted, formatted_on, load, open, partition};
+use support::dirs::{append, checkpointed, create, formatted, formatted_on, load, open, partition};
 use support::interposed::InterposedDisk;
 use support::{batch, read_all, values};
 
@@ -124,6 +125,63 @@ fn a_move_may_be_interrupted_anywhere() {
         assert_eq!(report.failed.len(), 0, "stop {stop}, moved {}", moved.is_ok());
         let log = dirs.get(&partition(0)).unwrap_or_else(|| panic!("stop {stop}")).log;
         assert_eq!(values(&log, 0).len(), 10, "stop {stop}");
+    }
+}
+
+/// By then the replica is in its new place, and nobody may write to the old one any more.
+#[test]
+fn a_move_is_done_although_the_old_folder_cannot_be_cleared_away() {
+    let refusals = [
+        (Operation::Write, "/a/recovery-point", io::ErrorKind::StorageFull),
+        (Operation::Name, "/b/recovery-point", io::ErrorKind::StorageFull),
+        (Operation::Name, "-delete", io::ErrorKind::StorageFull),
+        (Operation::Name, "-delete", io::ErrorKind::Other),
+    ];
+    for (operation, path, error) in refusals {
+        let disk = SimulatedDisk::seeded(1);
+        let dirs = formatted(&disk, &["/a", "/b"]);
+        load(&dirs, 1);
+        checkpointed(&dirs);
+        dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+        let moving = moving(&dirs);
+        assert!(dirs.copy_step(&moving, 1 << 20, 0).unwrap().is_caught_up);
+        disk.inject(Fault::always(operation, path, error));
+        let moved = dirs.finish_move(&moving, 0).unwrap();
+        disk.heal();
+        assert_eq!(moved.directory.path(), Path::new("/b"));
+        append(&moved, "more");
+        let refused = moving.current().append_as_leader(&[batch(0, &["lost"])], LeaderAppend::client(0, 0));
+        assert!(refused.is_err(), "{operation:?} {path}");
+        drop((dirs, moved, moving));
+        disk.restart(Crash::Process);
+        let dirs = open(&disk, &["/a", "/b"]).unwrap();
+        assert_eq!(load(&dirs, 1).loaded, 1);
+        assert_eq!(values(&dirs.get(&partition(0)).unwrap().log, 8), [(8, "more".to_owned())]);
+    }
+}
+
+/// Wherever the power fails, what was deleted stays so.
+#[test]
+fn a_move_keeps_where_the_log_starts() {
+    for stop in 0..120 {
+        let disk = SimulatedDisk::seeded(stop);
+        let dirs = formatted(&disk, &["/a", "/b"]);
+        load(&dirs, 1);
+        let log = create(&dirs, 0).log;
+        log.append_as_leader(&[batch(0, &["deleted", "deleted too", "kept"])], LeaderAppend::client(0, 0))
+            .unwrap();
+        log.flush(3).unwrap();
+        log.advance_high_watermark(3);
+        log.advance_log_start(2);
+        dirs.checkpoint_offsets().unwrap();
+        dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+        disk.crash_after(stop);
+        let _ = dirs.copy_step(&moving(&dirs), 1 << 20, 0).and_then(|_| dirs.finish_move(&moving(&dirs), 0));
+        drop((dirs, log));
+        disk.restart(Crash::Process);
+        let dirs = open(&disk, &["/a", "/b"]).unwrap();
+        load(&dirs, 1);
+        assert_eq!(dirs.get(&partition(0)).unwrap().log.log_start_offset(), 2, "stop {stop}");
     }
 }
 

@@ -227,9 +227,7 @@ impl LogDirs {
         }
         let mut replicas = replicas.write();
         let (kept, other) = match replicas.remove(&folder.partition) {
-            Some(other) if other.log.log_end_offset() > replica.log.log_end_offset() => {
-                (other, Some(replica))
-            }
+            Some(other) if rank(&other) > rank(&replica) => (other, Some(replica)),
             other => (replica, other),
         };
         replicas.insert(folder.partition.clone(), kept);
@@ -253,4 +251,10 @@ impl LogDirs {
             Err(error) => report.failed.push((partition.clone(), error)),
         }
     }
+}
+
+/// Of two copies of a replica the one is kept that has more of the latest leader's records, and knows more of what was deleted.
+fn rank(replica: &Replica) -> (Option<i32>, i64, i64) {
+    let log = &replica.log;
+    (log.latest_epoch(), log.log_end_offset(), log.log_start_offset())
 }

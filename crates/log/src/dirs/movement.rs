@@ -137,11 +137,11 @@ impl LogDirs {
         caught_up?;
         moving.current.log.end_appends();
         self.replace(moving, now_ms).inspect_err(|_| moving.current.log.resume_appends())?;
+        self.leave_old_folder(moving, now_ms);
         Ok(moving.future.clone())
     }
 
-    /// The old folder goes only after the new one has its name for good. A stop in between leaves two whole folders, of
-    /// which loading takes one.
+    /// Up to the last step, which cannot fail, the current log may stay as well.
     fn replace(&self, moving: &Move, now_ms: i64) -> Result<(), MoveError> {
         let Move { partition, current, future } = moving;
         cut_where_they_part(&current.log, &future.log, now_ms)?;
@@ -155,10 +155,18 @@ impl LogDirs {
         self.on(&future.directory, future.log.sync_names())?;
         self.replicas.write().insert(partition.clone(), future.clone());
         self.futures.write().remove(partition);
-        self.retire(partition, current, now_ms)?;
-        // Where the log starts is known to the old directory's checkpoints alone so far.
-        self.on(&future.directory, self.write_checkpoints(&future.directory))?;
-        Ok(self.forget(&[Arc::clone(&current.directory)], |name| name == partition)?)
+        Ok(())
+    }
+
+    /// The old folder goes only after the new one has its name for good, and the new directory knows where the log starts. A stop in between
+    /// leaves two whole folders, of which loading takes one. The move is done whatever the disks refuse here.
+    fn leave_old_folder(&self, Move { partition, current, future }: &Move, now_ms: i64) {
+        let known = self.on(&future.directory, self.write_checkpoints(&future.directory));
+        let retired = self.retire(partition, current, now_ms);
+        let forgotten = self.forget(&[Arc::clone(&current.directory)], |name| name == partition);
+        for error in [known, retired, forgotten].into_iter().filter_map(Result::err) {
+            tracing::error!(%partition, %error, "what a moved replica leaves is not cleared away");
+        }
     }
 
     fn check_under_way(&self, moving: &Move) -> Result<(), MoveError> {

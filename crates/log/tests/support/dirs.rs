@@ -53,3 +53,16 @@ pub(crate) fn create(dirs: &LogDirs, number: i32) -> Replica {
 pub(crate) fn append(replica: &Replica, value: &str) {
     replica.log.append_as_leader(&[batch(0, &[value])], LeaderAppend::client(0, 0)).unwrap();
 }
+
+/// A partition whose records below 5 are deleted, as the checkpoints have it.
+pub(crate) fn checkpointed(dirs: &LogDirs) {
+    let replica = create(dirs, 0);
+    for n in 0..8 {
+        append(&replica, &format!("old {n}"));
+    }
+    replica.log.advance_high_watermark(8);
+    replica.log.flush(8).unwrap();
+    replica.log.advance_log_start(5);
+    dirs.checkpoint_offsets().unwrap();
+    dirs.checkpoint_high_watermarks().unwrap();
+}
