@@ -12,6 +12,7 @@ use klamm_log::{
     AbortedTransaction, Compacted, CompactionError, LeaderAppend, Log, LogConfig, LogOpening, verify,
 };
 use klamm_records::{AcceptedBatch, BatchBuilder, Compression, NewRecord};
+use support::dirs::{formatted, partition};
 use support::{DIR, batch, marker, open_simulated, opening, read_all, simulated, sync_folders};
 
 const MAP_BYTES: u64 = 1 << 20;
@@ -421,4 +422,27 @@ fn indexes_that_a_stop_left_behind_follow_their_log_file() {
     let (log, report) = reopen();
     assert!(report.is_empty(), "{report}");
     assert_verified(&disk, &log);
+}
+
+/// The copy has what a round took out of the log after it was copied, and must not come back when its tombstone goes.
+#[test]
+fn a_log_that_was_compacted_during_its_move_is_compacted_again() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    let log = dirs.create(&partition(0), None, None, Arc::new(config()), 0).unwrap().log;
+    put(&log, &[("key", Some("deleted"))]);
+    put(&log, &[("key", None)]);
+    roll(&log);
+    dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+    let moving = dirs.move_of(&partition(0)).unwrap();
+    while !dirs.copy_step(&moving, 1 << 20, 0).unwrap().is_caught_up {}
+    compact_at(&log, 0);
+    assert_eq!(kept(&log), [record(1, "key", None)]);
+    let moved = dirs.finish_move(&moving, 0).unwrap().log;
+    compact_at(&moved, 0);
+    assert_eq!(kept(&moved), [record(1, "key", None)]);
+    compact_at(&moved, 10_000);
+    roll(&moved);
+    compact_at(&moved, 20_000);
+    assert_eq!(kept(&moved), []);
 }

@@ -141,14 +141,14 @@ impl LogDirs {
         Ok(moving.future.clone())
     }
 
-    /// Up to the last step, which cannot fail, the current log may stay as well.
+    /// Up to the last step, which cannot fail, the current log may stay as well. The new one counts as not compacted: what a round took out
+    /// of the current one may have been copied before.
     fn replace(&self, moving: &Move, now_ms: i64) -> Result<(), MoveError> {
         let Move { partition, current, future } = moving;
         cut_where_they_part(&current.log, &future.log, now_ms)?;
         copy_up_to(i64::MAX, &current.log, &future.log, now_ms)?;
         future.log.advance_high_watermark(current.log.high_watermark());
         future.log.advance_log_start(current.log.log_start_offset());
-        future.log.set_compacted_to(current.log.compacted_to());
         future.log.flush(i64::MAX)?;
         let name = folder_name(partition, FolderKind::Current, 0);
         self.on(&future.directory, future.log.rename(&future.directory.path().join(name)))?;
