@@ -86,12 +86,5 @@ fn delete(partition: &Partition, offset: i64) -> Result<i64, ErrorCode> {
     if !partition.config().cleanup_policy.delete && partition.config().cleanup_policy.compact {
         return Err(ErrorCode::POLICY_VIOLATION);
     }
-    let log = partition.log();
-    let high_watermark = log.high_watermark();
-    let offset = if offset == -1 { high_watermark } else { offset };
-    if offset < 0 || offset > high_watermark {
-        return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
-    }
-    log.advance_log_start(offset);
-    Ok(offset)
+    partition.delete_records(offset)
 }

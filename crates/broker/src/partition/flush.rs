@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use klamm_log::Log;
+
 use super::Partition;
 use crate::environment::Place;
 
@@ -97,13 +99,18 @@ impl Partition {
     fn flush(&self) -> Result<(), klamm_log::StorageError> {
         let log = self.log.load_full();
         log.flush(log.log_end_offset())?;
+        self.note_flushed(&log);
+        Ok(())
+    }
+
+    /// What is below the log's recovery point counts as this broker's copy.
+    pub(super) fn note_flushed(&self, log: &Log) {
         self.flushed.advance(log.recovery_point());
         if let Some((_, high_watermark)) = log.advance_if_alone(log.recovery_point()) {
             self.committed.advance(high_watermark);
         } else {
             self.note_own_append();
         }
-        Ok(())
     }
 }
 

@@ -220,6 +220,24 @@ impl Partition {
         }
     }
 
+    /// Moves the log start to an offset, −1 for the high watermark, and returns to where.
+    ///
+    /// # Errors
+    /// `OFFSET_OUT_OF_RANGE` beyond what is committed, otherwise as [`Partition::check_leader`].
+    pub(crate) fn delete_records(&self, offset: i64) -> Result<i64, ErrorCode> {
+        // The log is not replaced meanwhile by its copy, which has the records.
+        let _leader = self.leader.lock();
+        self.check_leader(-1)?;
+        let log = self.log.load();
+        let high_watermark = log.high_watermark();
+        let offset = if offset == -1 { high_watermark } else { offset };
+        if !(0..=high_watermark).contains(&offset) {
+            return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
+        }
+        log.advance_log_start(offset);
+        Ok(offset)
+    }
+
     /// Waits until no replica that is there has records below an offset. Returns where the least log start is.
     ///
     /// # Errors

@@ -178,19 +178,27 @@ impl Partition {
         ProduceRules { now_ms, ..self.settings.load().produce }
     }
 
-    /// Puts another log in the place of the present one: a replica that moved to another directory.
+    /// Puts another log in the place of the present one: a replica that moved to another directory, and is on the device there.
     pub(crate) fn replace_log(&self, log: Arc<Log>) {
-        let _configuring = self.configuring.lock();
-        let _leader = self.leader.lock();
-        let leadership = self.leadership();
-        log.set_config(self.settings.load().log.clone());
-        log.begin_epoch(leadership.leader_epoch, leadership.is_alone);
-        if leadership.is_here {
-            // The epoch may have no records yet that it could be known by.
-            log.assign_epoch(leadership.leader_epoch);
+        {
+            let _configuring = self.configuring.lock();
+            let _leader = self.leader.lock();
+            let leadership = self.leadership();
+            log.set_config(self.settings.load().log.clone());
+            log.begin_epoch(leadership.leader_epoch, leadership.is_alone);
+            if leadership.is_here {
+                // The epoch may have no records yet that it could be known by.
+                log.assign_epoch(leadership.leader_epoch);
+            }
+            // Followers fetched and records were deleted since the offsets were copied.
+            let old = self.log.load();
+            log.advance_high_watermark(old.high_watermark());
+            log.advance_log_start(old.log_start_offset());
+            self.log.store(log.clone());
         }
-        self.log.store(log);
         self.hints.clear();
+        self.note_flushed(&log);
+        self.wake_all();
     }
 
     pub(crate) fn log_start_offset(&self) -> i64 {

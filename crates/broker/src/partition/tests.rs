@@ -145,6 +145,23 @@ fn a_log_that_moved_knows_the_leaders_epoch() {
     assert_eq!(moved.latest_epoch(), None, "a follower learns of epochs with the records");
 }
 
+/// Between the copying of the offsets and the swap the old log is still what clients and followers see.
+#[test]
+fn a_log_that_moved_takes_over_what_is_committed_and_deleted() {
+    let partition = partition("t");
+    partition.follow(1, &led(5), &cluster(&[1, 2]).cluster);
+    append(&partition.log(), 3);
+    let moved = new_log(&partition.log_dirs, "moved");
+    append(&moved, 3);
+    let fetch = FollowerFetch { replica_id: 2, broker_epoch: 100, fetch_offset: 3, log_start_offset: 0 };
+    partition.follower_fetched(5, fetch).unwrap();
+    assert_eq!((partition.high_watermark(), partition.delete_records(2)), (3, Ok(2)));
+    partition.replace_log(moved);
+    assert_eq!((partition.high_watermark(), partition.log_start_offset()), (3, 2));
+    assert_eq!(partition.delete_records(4), Err(ErrorCode::OFFSET_OUT_OF_RANGE));
+    assert_eq!(partition.delete_records(-1), Ok(3));
+}
+
 #[test]
 fn a_deletion_of_records_does_not_wait_for_who_is_fenced_meanwhile() {
     type News<'n> = &'n dyn Fn(&Arc<Partition>);
