@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use klamm_protocol::ErrorCode;
+use klamm_protocol::{ErrorCode, Uuid};
 use tokio::task::JoinSet;
 
 use super::fetch::{self, FetchAnswer, FetchFailure, PartitionAnswer, fetch_failure};
@@ -52,6 +52,8 @@ struct Driver {
     shared: Arc<Shared>,
     events: JoinSet<Event>,
     nodes: BTreeMap<i32, Node>,
+    /// Of the topics that were fetched from.
+    topic_ids: BTreeMap<Arc<str>, Uuid>,
     group: Option<GroupDriver>,
     wants_refresh: bool,
     is_refreshing: bool,
@@ -65,6 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         shared,
         events: JoinSet::new(),
         nodes: BTreeMap::new(),
+        topic_ids: BTreeMap::new(),
         group,
         wants_refresh: false,
         is_refreshing: false,
@@ -155,12 +158,16 @@ impl Driver {
 
     fn fetch(&mut self, now: i64) {
         let metadata = self.shared.cluster.metadata();
+        self.note_new_topics(&metadata);
         let fetchables = self.shared.state.lock().positions.fetchable(now);
         let leader = |p: &TopicPartition| metadata.leader(&p.topic, p.partition);
         let held_up: Vec<i32> = fetchables.full.iter().filter_map(leader).collect();
         let mut by_node: BTreeMap<i32, Vec<Fetchable>> = BTreeMap::new();
         for fetchable in fetchables.ready {
-            match leader(&fetchable.partition) {
+            // A leader that was followed by another one may not know it, and have less than was read already (KIP-320).
+            let TopicPartition { topic, partition } = &fetchable.partition;
+            let known_epoch = metadata.partition(topic, *partition).map_or(-1, |known| known.leader_epoch);
+            match leader(&fetchable.partition).filter(|_| known_epoch >= fetchable.leader_epoch) {
                 Some(node) => by_node.entry(node).or_default().push(fetchable),
                 None => self.wants_refresh = true,
             }
@@ -173,10 +180,22 @@ impl Driver {
         }
     }
 
+    /// What is known of a topic's leaders ends with the topic.
+    fn note_new_topics(&mut self, metadata: &Metadata) {
+        let mut state = self.shared.state.lock();
+        for (name, id) in &mut self.topic_ids {
+            let Some(topic) = metadata.topic(name).filter(|topic| topic.id != *id) else { continue };
+            state.positions.forget_epochs(name);
+            *id = topic.id;
+        }
+    }
+
     fn fetch_from(&mut self, node: i32, asked: Vec<Fetchable>, metadata: &Metadata) {
         let mut state = self.shared.state.lock();
         asked.iter().for_each(|fetchable| state.positions.fetching(&fetchable.partition));
         drop(state);
+        let topics = asked.iter().filter_map(|fetchable| metadata.topic(&fetchable.partition.topic));
+        self.topic_ids.extend(topics.map(|topic| (Arc::clone(&topic.name), topic.id)));
         let wanted = asked.iter().map(|f| (f.partition.clone(), partition_fetch(f, metadata))).collect();
         let entry = self.nodes.entry(node).or_default();
         entry.is_fetching = true;
@@ -368,7 +387,7 @@ impl Driver {
 fn partition_fetch(fetchable: &Fetchable, metadata: &Metadata) -> PartitionFetch {
     let TopicPartition { topic, partition } = &fetchable.partition;
     PartitionFetch {
-        topic_id: metadata.topic(topic).map_or(klamm_protocol::Uuid::ZERO, |topic| topic.id),
+        topic_id: metadata.topic(topic).map_or(Uuid::ZERO, |topic| topic.id),
         offset: fetchable.offset,
         current_leader_epoch: metadata.partition(topic, *partition).map_or(-1, |p| p.leader_epoch),
     }

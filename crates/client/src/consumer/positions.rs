@@ -90,6 +90,8 @@ pub(super) struct Fetchable {
     pub(super) partition: TopicPartition,
     pub(super) version: u64,
     pub(super) offset: i64,
+    /// The epoch of the leader that wrote what is before the offset; −1 when nobody has said. A leader of an earlier one may not have it.
+    pub(super) leader_epoch: i32,
 }
 
 /// What could be fetched.
@@ -335,11 +337,17 @@ impl Positions {
             if state.buffered_bytes >= self.limits.partition_bytes_max {
                 fetchables.full.push(partition);
             } else {
-                let (version, offset) = (state.version, state.fetch_offset);
-                fetchables.ready.push(Fetchable { partition, version, offset });
+                let State { version, fetch_offset: offset, leader_epoch, .. } = *state;
+                fetchables.ready.push(Fetchable { partition, version, offset, leader_epoch });
             }
         }
         fetchables
+    }
+
+    /// The topic is another one of the same name: its leaders' epochs begin anew.
+    pub(super) fn forget_epochs(&mut self, topic: &str) {
+        let of_topic = self.states.iter_mut().filter(|(partition, _)| *partition.topic == *topic);
+        of_topic.for_each(|(_, state)| state.leader_epoch = -1);
     }
 
     /// A fetch of this partition is on its way.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID};
+use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID, metadata};
+use crate::grouping::{COMMITTED_EPOCH, offset_fetch};
 use klamm_client::{
     ConsumeError, Consumer, ConsumerConfig, ErrorCode, Event, OffsetSpec, StartAt, TopicPartition,
 };
@@ -156,6 +158,28 @@ async fn a_moved_leader_is_followed() {
     let mut consumer = consumer(&cluster, &[]);
     consumer.assign([(partition(), StartAt::Offset(0))]).expect("assigned");
     assert_eq!(offsets(&mut consumer, 2).await, [0, 1]);
+}
+
+/// Somebody read from a leader of epoch 3, and committed that: the one of epoch 2 may have less, and is not asked.
+#[tokio::test]
+async fn a_leader_older_than_what_was_read_is_not_asked() {
+    let log = Log::new();
+    let told = AtomicUsize::new(0);
+    let cluster = FakeCluster::start(2, 1, move |request| match (request.key, request.broker) {
+        (ApiKey::Metadata, _) => {
+            let is_old = told.fetch_add(1, Ordering::Relaxed) < 3;
+            let leader = if is_old { (1, COMMITTED_EPOCH - 1) } else { (2, COMMITTED_EPOCH) };
+            Some(Reply::answer(metadata(&request.ports, 1, |_| leader)))
+        }
+        (ApiKey::OffsetFetch, _) => Some(offset_fetch()),
+        (ApiKey::Fetch, 2) => Some(log.fetch(request)),
+        _ => None,
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[("group.id", "g"), ("auto.offset.reset", "earliest")]);
+    consumer.assign([(partition(), StartAt::Committed)]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 2).await, [42, 43]);
+    assert!(cluster.received(ApiKey::Fetch).iter().all(|request| request.broker == 2));
 }
 
 #[tokio::test]

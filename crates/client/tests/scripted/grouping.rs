@@ -20,6 +20,9 @@ use klamm_protocol::messages::{
 
 use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID};
 
+/// The leader epoch that was committed with the offset.
+pub(crate) const COMMITTED_EPOCH: i32 = 3;
+
 /// A coordinator with one member, whose committed offset is 42, and which rebalances once.
 #[derive(Default)]
 struct Coordinator {
@@ -86,8 +89,12 @@ fn sync(request: &Incoming) -> Reply {
     })
 }
 
-fn offset_fetch() -> Reply {
-    let partition = OffsetFetchResponsePartitions { committed_offset: 42, ..Default::default() };
+pub(crate) fn offset_fetch() -> Reply {
+    let partition = OffsetFetchResponsePartitions {
+        committed_offset: 42,
+        committed_leader_epoch: COMMITTED_EPOCH,
+        ..Default::default()
+    };
     let topic =
         OffsetFetchResponseTopics { name: TOPIC.into(), topic_id: TOPIC_ID, partitions: vec![partition] };
     let group = OffsetFetchResponseGroup { topics: vec![topic], ..Default::default() };
@@ -147,7 +154,8 @@ async fn commits_carry_the_members_name_and_generation() {
     assert!(matches!(assigned, Event::Assigned(_)), "{assigned:?}");
     let partition = TopicPartition::new(TOPIC, 0);
     let committed = consumer.committed(std::slice::from_ref(&partition)).await.expect("answered");
-    assert_eq!(committed, BTreeMap::from([(partition.clone(), GroupOffset::new(42))]));
+    let offset = GroupOffset { leader_epoch: Some(COMMITTED_EPOCH), ..GroupOffset::new(42) };
+    assert_eq!(committed, BTreeMap::from([(partition.clone(), offset)]));
     consumer.commit_offsets(&[(partition, GroupOffset::new(50))].into()).await.expect("committed");
     let sent = cluster.received(ApiKey::OffsetCommit);
     let request: OffsetCommitRequest<'_> = sent[0].decode();

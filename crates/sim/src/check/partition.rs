@@ -56,7 +56,7 @@ pub(crate) struct Reading {
     pub(crate) from: i64,
     /// That process.
     pub(crate) life: u32,
-    /// Its place was deleted when the process ended: the next one may not know, and the reader begins anywhere.
+    /// The reader begins anywhere: whoever is asked may not know of its place.
     pub(crate) may_begin_again: bool,
 }
 

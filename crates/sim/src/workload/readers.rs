@@ -7,6 +7,7 @@ use klamm_client::{Consumer, ConsumerConfig, Event, StartAt, TopicPartition};
 
 use super::{Workload, common, partitions};
 use crate::check::Reading;
+use crate::shape::Shape;
 
 /// Reads until the workload stops.
 pub(super) async fn run(workload: Workload) {
@@ -82,7 +83,10 @@ impl<'w> Reader<'w> {
         let mut wanted = Vec::new();
         for partition in partitions() {
             let somewhere = checks.some_offset(&partition, dice.next()).filter(|_| dice.percent(60));
-            self.readings.insert(partition.clone(), checks.reading(&partition, somewhere));
+            let mut reading = checks.reading(&partition, somewhere);
+            // Who does not know in which epoch a record was written may ask a leader of an earlier one, who does not have it.
+            reading.may_begin_again = somewhere.is_some() && self.workload.shape != Shape::One;
+            self.readings.insert(partition.clone(), reading);
             wanted.push((partition, somewhere.map_or(StartAt::Earliest, StartAt::Offset)));
         }
         let _ = self.consumer.assign(wanted);
