@@ -8,6 +8,7 @@ mod configs;
 mod console;
 mod groups;
 mod offsets;
+mod on_three;
 mod performance;
 mod topics;
 mod verifiable;
@@ -22,6 +23,7 @@ pub(crate) fn checks() -> Vec<Check> {
         offsets::CHECKS,
         groups::CHECKS,
         verifiable::CHECKS,
+        on_three::CHECKS,
         performance::CHECKS,
     ];
     sets.concat()

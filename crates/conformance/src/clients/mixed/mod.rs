@@ -39,7 +39,7 @@ fn software<'a>(stage: &Stage<'a>) -> Verdict<&'a Software> {
 }
 
 /// Waits until it holds; until then `look` says what is there instead.
-fn wait_until(what: &str, mut look: impl FnMut() -> Verdict<Result<(), String>>) -> Verdict {
+pub(super) fn wait_until(what: &str, mut look: impl FnMut() -> Verdict<Result<(), String>>) -> Verdict {
     let deadline = Instant::now() + REST_TIME_MAX;
     loop {
         match look()? {
@@ -53,7 +53,7 @@ fn wait_until(what: &str, mut look: impl FnMut() -> Verdict<Result<(), String>>)
 }
 
 /// What a tool printed, and if it failed what it said of that: for looking again.
-fn look(stage: &Stage<'_>, class: &str, args: &str) -> Verdict<String> {
+pub(super) fn look(stage: &Stage<'_>, class: &str, args: &str) -> Verdict<String> {
     let output = stage.tool_ending_somehow(class, args, "")?;
     Ok(if output.end == End::Exit(0) { output.stdout } else { output.stdout + &output.stderr })
 }
