@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use klamm_log::{MoveError, TopicPartition};
+use klamm_log::{LogDirs, Move, MoveError, TopicPartition};
 use klamm_metadata::TopicIdPartition;
 use klamm_protocol::Uuid;
 use parking_lot::Mutex;
@@ -122,11 +122,10 @@ async fn wait_for_bound(broker: &Broker) {
 /// One step; the new directory when it was the last. The partition gets the copy at once: until then it takes no appends.
 fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveError> {
     let (dirs, now_ms) = (broker.log_dirs(), broker.environment().clock.now_ms());
-    let name = name_of(partition);
     let bound = &broker.throttles().moves;
     let allowed =
         bound.bytes_per_second().map_or(STEP_BYTES, |bytes| bytes.clamp(1, STEP_BYTES as u64) as usize);
-    let moving = dirs.move_of(&name).ok_or(MoveError::NoReplica(name))?;
+    let moving = move_of(dirs, partition)?;
     let copied = dirs.copy_step(&moving, allowed, now_ms)?;
     bound.record(copied.bytes, broker.environment().clock.monotonic_ms());
     if !copied.is_caught_up {
@@ -137,13 +136,42 @@ fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveErro
     Ok(moved.directory.id())
 }
 
+/// The move of this partition, and not of one that has its name since it was deleted.
+fn move_of(dirs: &LogDirs, partition: &Partition) -> Result<Move, MoveError> {
+    let name = name_of(partition);
+    let moving = dirs.move_of(&name).filter(|moving| Arc::ptr_eq(moving.current(), &partition.log()));
+    moving.ok_or(MoveError::NoReplica(name))
+}
+
 fn name_of(partition: &Partition) -> TopicPartition {
     TopicPartition::new(&**partition.topic(), partition.index())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use klamm_log::LogConfig;
+
     use super::*;
+    use crate::partition::tests::{environment, partition_on};
+
+    /// The partition that was deleted waits for its move still when its turn comes.
+    #[test]
+    fn a_move_of_a_new_partition_is_not_that_of_a_deleted_one_of_its_name() {
+        let paths = ["/a", "/b"].map(PathBuf::from);
+        let dirs = Arc::new(LogDirs::open(environment().disk, &paths, 10).unwrap());
+        let mut ids = 1..;
+        dirs.format("cluster", 1, || Uuid::from_u128(ids.next().unwrap())).unwrap();
+        let old = partition_on(&dirs, "t");
+        let name = name_of(&old);
+        dirs.delete(&name, 0).unwrap();
+        let log = dirs.create(&name, None, None, Arc::new(LogConfig::default()), 0).unwrap().log;
+        dirs.start_move(&name, dirs.directories()[1].id().unwrap(), 0).unwrap();
+        assert!(matches!(move_of(&dirs, &old), Err(MoveError::NoReplica(_))));
+        old.replace_log(log);
+        assert!(move_of(&dirs, &old).is_ok());
+    }
 
     #[test]
     fn one_mover_takes_all_that_wait() {

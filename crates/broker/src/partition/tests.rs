@@ -61,7 +61,14 @@ pub(crate) fn environment() -> Environment {
 /// The only partition of a topic, which nobody leads.
 pub(crate) fn partition(topic: &str) -> Arc<Partition> {
     let environment = environment();
-    let dirs = Arc::new(LogDirs::open(environment.disk.clone(), &[PathBuf::from("/data")], 10).unwrap());
+    let dirs = LogDirs::open(environment.disk.clone(), &[PathBuf::from("/data")], 10).unwrap();
+    partition_on(&Arc::new(dirs), topic)
+}
+
+/// The same in these directories.
+pub(crate) fn partition_on(dirs: &Arc<LogDirs>, topic: &str) -> Arc<Partition> {
+    let environment = environment();
+    let dirs = dirs.clone();
     let layers = Layers::default();
     let settings =
         PartitionSettings::new(TopicConfig::defaults(&layers), &BrokerConfig::new(&layers).unwrap());
