@@ -422,6 +422,7 @@ pub(crate) fn set_strays_aside(broker: &Broker) {
             broker.note_storage_error(&error);
         }
     }
+    dirs.set_namesakes_aside(|_| true, broker.environment().clock.now_ms());
 }
 
 /// Opens or creates each; what fails is logged and left out, so that requests for it are refused.
@@ -445,6 +446,7 @@ fn open_all(dirs: &LogDirs, wanted: Vec<Wanted>, now_ms: i64) -> Vec<(Wanted, Re
 fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateError> {
     let partition = name_of(&wanted.name, wanted.id.partition);
     let topic_id = wanted.id.topic_id;
+    dirs.choose(&partition, topic_id);
     let here = dirs.get(&partition);
     if here.as_ref().is_some_and(|here| !here.directory.is_online()) {
         return Err(CreateError::NoDirectory);

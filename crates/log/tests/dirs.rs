@@ -345,6 +345,77 @@ fn a_sync_without_room_takes_the_directory_offline() {
     assert!(!dirs.directories()[0].is_online());
 }
 
+/// One directory alone, as while the other is offline.
+fn alone(disk: &SimulatedDisk, path: &str) -> LogDirs {
+    disk.restart(Crash::Process);
+    let dirs = open(disk, &[path]).unwrap();
+    load(&dirs, 1);
+    dirs
+}
+
+/// Makes partition 0 of a topic with as many records of a leader's epoch.
+fn fill(dirs: &LogDirs, topic_id: u128, leader_epoch: i32, records: usize) {
+    let topic_id = Some(Uuid::from_u128(topic_id));
+    let log = dirs.create(&partition(0), topic_id, None, Arc::new(LogConfig::default()), 0).unwrap().log;
+    for _ in 0..records {
+        log.append_as_leader(&[batch(0, &["value"])], LeaderAppend::client(leader_epoch, 0)).unwrap();
+    }
+}
+
+/// A topic was deleted and made anew while the directory was offline that had it.
+#[test]
+fn replicas_of_two_topics_of_one_name_are_both_kept() {
+    let disk = SimulatedDisk::seeded(1);
+    drop(formatted(&disk, &["/a", "/b"]));
+    fill(&alone(&disk, "/a"), 7, 0, 3);
+    fill(&alone(&disk, "/b"), 8, 0, 1);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    assert_eq!(load(&dirs, 1).loaded, 2);
+    for (topic_id, records) in [(8, 1), (7, 3), (9, 3), (8, 1)] {
+        dirs.choose(&partition(0), Uuid::from_u128(topic_id));
+        assert_eq!(dirs.get(&partition(0)).unwrap().log.log_end_offset(), records);
+    }
+    dirs.set_namesakes_aside(|_| true, 0);
+    dirs.close(1, 1).unwrap();
+    drop(dirs);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    assert_eq!(load(&dirs, 1).loaded, 1);
+    assert_eq!(dirs.get(&partition(0)).unwrap().topic_id, Some(Uuid::from_u128(8)));
+    let kept = disk.list(Path::new("/a")).unwrap();
+    assert!(kept.iter().any(|entry| entry.name.ends_with("-stray")), "{kept:?}");
+}
+
+#[test]
+fn a_new_replica_sets_others_of_its_name_aside() {
+    let disk = SimulatedDisk::seeded(1);
+    drop(formatted(&disk, &["/a", "/b"]));
+    fill(&alone(&disk, "/a"), 7, 0, 3);
+    fill(&alone(&disk, "/b"), 8, 0, 1);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    load(&dirs, 1);
+    dirs.delete(&partition(0), 0).unwrap();
+    for directory in dirs.directories() {
+        let config = Arc::new(LogConfig::default());
+        dirs.create(&partition(0), Some(Uuid::from_u128(9)), directory.id(), config, 0).unwrap();
+        dirs.delete(&partition(0), 0).unwrap();
+    }
+}
+
+#[test]
+fn of_two_copies_that_of_the_latest_leader_is_kept() {
+    let disk = SimulatedDisk::seeded(1);
+    drop(formatted(&disk, &["/a", "/b"]));
+    fill(&alone(&disk, "/a"), 7, 1, 3);
+    fill(&alone(&disk, "/b"), 7, 2, 1);
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    assert_eq!(load(&dirs, 1).loaded, 1);
+    assert_eq!(dirs.get(&partition(0)).unwrap().directory.path(), Path::new("/b"));
+}
+
 #[test]
 fn nothing_is_begun_where_a_folder_could_not_be_loaded() {
     let disk = SimulatedDisk::seeded(1);

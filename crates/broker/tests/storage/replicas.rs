@@ -120,6 +120,31 @@ fn folders_of_no_topic_are_set_aside_and_ids_that_are_missing_written() {
     node.stop();
 }
 
+/// The directory that comes back has more records of the deleted topic than there are of the new one.
+#[test]
+fn a_directory_that_comes_back_does_not_replace_a_topic_that_was_made_anew() {
+    let disk = SimulatedDisk::seeded(1);
+    let node = Node::start(&disk, TWO).unwrap();
+    node.create_topic("topic", &[]);
+    for offset in 0..3 {
+        assert_eq!(node.produce("topic", "old"), Ok(offset));
+    }
+    node.stop();
+    let dir = ["/a", "/b"].into_iter().find(|dir| exists(&disk, &format!("{dir}/topic-0"))).unwrap();
+    let other = if dir == "/a" { "log.dirs=/b" } else { "log.dirs=/a" };
+    disk.restart(Crash::Process);
+    let node = Node::start(&disk, &[other, "metadata.log.dir=/m"]).unwrap();
+    node.delete_topic("topic");
+    node.create_topic("topic", &[]);
+    assert_eq!(node.produce("topic", "new"), Ok(0));
+    node.stop();
+    disk.restart(Crash::Process);
+    let node = Node::start(&disk, TWO).unwrap();
+    assert_eq!(node.produce("topic", "new"), Ok(1));
+    assert!(names(&disk, dir).iter().any(|name| name.ends_with("-stray")), "{:?}", names(&disk, dir));
+    node.stop();
+}
+
 #[test]
 fn a_folder_that_cannot_be_loaded_is_not_written_to() {
     let disk = SimulatedDisk::seeded(1);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 
 use super::checkpoints::Offsets;
+use super::namesakes::keep_better;
 use super::{FailedReplica, LogDirectory, LogDirs, Replica};
 use crate::checkpoint::PartitionMetadata;
 use crate::config::LogConfig;
@@ -216,25 +217,27 @@ impl LogDirs {
         now_ms: i64,
         report: &mut LoadReport,
     ) {
-        let replicas = match folder.kind {
-            FolderKind::Future => &self.futures,
-            _ => &self.replicas,
-        };
         report.loaded += 1;
         folder.directory.replica_count().fetch_add(1, Ordering::Relaxed);
         if !recovery.is_empty() {
             report.recovered.push((folder.partition.clone(), recovery));
         }
-        let mut replicas = replicas.write();
-        let (kept, other) = match replicas.remove(&folder.partition) {
-            Some(other) if rank(&other) > rank(&replica) => (other, Some(replica)),
-            other => (replica, other),
+        let surplus = match folder.kind {
+            FolderKind::Future => self.add_future(&folder.partition, replica),
+            _ => self.add_replica(&folder.partition, replica),
         };
-        replicas.insert(folder.partition.clone(), kept);
-        drop(replicas);
-        if let Some(other) = other {
-            self.drop_copy(&folder.partition, &other, now_ms, report);
+        if let Some(copy) = surplus {
+            self.drop_copy(&folder.partition, &copy, now_ms, report);
         }
+    }
+
+    fn add_future(&self, partition: &TopicPartition, replica: Replica) -> Option<Replica> {
+        let mut futures = self.futures.write();
+        if let Some(known) = futures.get_mut(partition) {
+            return Some(keep_better(known, replica));
+        }
+        futures.insert(partition.clone(), replica);
+        None
     }
 
     /// A stop in the middle of a move leaves two folders of a partition, both whole; one is enough.
@@ -251,10 +254,4 @@ impl LogDirs {
             Err(error) => report.failed.push((partition.clone(), error)),
         }
     }
-}
-
-/// Of two copies of a replica the one is kept that has more of the latest leader's records, and knows more of what was deleted.
-fn rank(replica: &Replica) -> (Option<i32>, i64, i64) {
-    let log = &replica.log;
-    (log.latest_epoch(), log.log_end_offset(), log.log_start_offset())
 }

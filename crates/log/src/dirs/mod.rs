@@ -11,6 +11,7 @@ mod directory;
 mod failures;
 mod load;
 mod movement;
+mod namesakes;
 mod removal;
 mod stop;
 
@@ -85,6 +86,8 @@ pub struct LogDirs {
     reserved: RwLock<BTreeSet<TopicPartition>>,
     /// Partitions whose folder is there and could not be loaded.
     failed: RwLock<BTreeMap<TopicPartition, FailedReplica>>,
+    /// Replicas of other topics than those in `replicas`, under the same names. Locked before `replicas`.
+    namesakes: RwLock<BTreeMap<TopicPartition, Vec<Replica>>>,
     /// Folders that were renamed for deletion, and when they go.
     deleted: Mutex<Vec<(i64, Arc<Log>)>>,
     /// Tells folders of one partition apart.
@@ -178,6 +181,7 @@ impl LogDirs {
             cordoned: RwLock::default(),
             replicas: RwLock::default(),
             futures: RwLock::default(),
+            namesakes: RwLock::default(),
             separate: RwLock::default(),
             reserved: RwLock::default(),
             failed: RwLock::default(),
@@ -260,6 +264,9 @@ impl LogDirs {
         config: Arc<LogConfig>,
         now_ms: i64,
     ) -> Result<Replica, CreateError> {
+        if self.get(partition).is_none() {
+            self.set_namesakes_aside(|name| name == partition, now_ms);
+        }
         let mut replicas = self.replicas.write();
         if let Some(replica) = replicas.get(partition) {
             let (partition, path) = (partition.clone(), replica.directory.path().to_owned());

@@ -95,11 +95,20 @@ impl LogDirs {
             (replica, self.futures.write().remove(partition))
         };
         future.map_or(Ok(()), |future| self.retire(partition, &future, now_ms))?;
-        self.on(&replica.directory, replica.log.close(true))?;
-        self.rename(partition, &replica, FolderKind::Stray, now_ms)?;
-        self.on(&replica.directory, replica.log.sync_names())?;
-        self.forget(&[replica.directory], |name| name == partition)?;
+        self.keep_as_stray(partition, &replica, now_ms)?;
         Ok(true)
+    }
+
+    pub(super) fn keep_as_stray(
+        &self,
+        partition: &TopicPartition,
+        replica: &Replica,
+        now_ms: i64,
+    ) -> Result<(), StorageError> {
+        self.on(&replica.directory, replica.log.close(true))?;
+        self.rename(partition, replica, FolderKind::Stray, now_ms)?;
+        self.on(&replica.directory, replica.log.sync_names())?;
+        self.forget(&[Arc::clone(&replica.directory)], |name| name == partition)
     }
 
     fn rename_failed(
