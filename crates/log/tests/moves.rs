@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
-use klamm_log::{LeaderAppend, LogConfig, LogDirs, Move, MoveError, Replica};
+use klamm_log::disk::{Access, Disk};
+use klamm_log::{CreateError, LeaderAppend, LogConfig, LogDirs, Move, MoveError, Replica};
 use klamm_protocol::Uuid;
 use support::dirs::{append, checkpointed, create, formatted, formatted_on, load, open, partition};
 use support::interposed::InterposedDisk;
@@ -183,6 +184,35 @@ fn a_move_keeps_where_the_log_starts() {
         load(&dirs, 1);
         assert_eq!(dirs.get(&partition(0)).unwrap().log.log_start_offset(), 2, "stop {stop}");
     }
+}
+
+/// The file was just cut, and what is known of it not yet.
+#[test]
+fn a_copy_that_meets_a_cut_is_done_again() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    append(&create(&dirs, 0), "kept");
+    dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+    disk.inject(Fault::once(Operation::Read, "/a/topic-0/", io::ErrorKind::UnexpectedEof));
+    assert!(dirs.copy_step(&moving(&dirs), 1 << 20, 0).unwrap().is_caught_up);
+    disk.inject(Fault::always(Operation::Read, "/a/topic-0/", io::ErrorKind::UnexpectedEof));
+    append(&dirs.get(&partition(0)).unwrap(), "unreadable");
+    assert!(dirs.copy_step(&moving(&dirs), 1 << 20, 0).is_err());
+}
+
+/// It is of no use any more, but nobody has looked at it: a move does not overwrite it, nor take the directory for broken.
+#[test]
+fn a_move_does_not_begin_where_a_folder_has_the_name() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    create(&dirs, 0);
+    disk.create_dir(Path::new("/b/topic-0")).unwrap();
+    disk.open(Path::new("/b/topic-0/00000000000000000000.log"), Access::Create).unwrap();
+    let started = dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0);
+    assert!(matches!(started, Err(MoveError::Create(CreateError::NotEmpty { .. }))), "{started:?}");
+    assert!(dirs.directories()[1].is_online());
 }
 
 /// Something that comes while a move is being finished.

@@ -1,12 +1,13 @@
 //! Moving a replica from one log directory to another (KIP-113): a future log is filled from the current one, then
 //! takes its place.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use klamm_protocol::Uuid;
 use thiserror::Error;
 
-use super::{CreateError, LogDirs, Replica};
+use super::{CreateError, LogDirectory, LogDirs, Replica};
 use crate::disk;
 use crate::error::StorageError;
 use crate::log::{AppendError, Appended, Log, ReadError};
@@ -86,6 +87,7 @@ impl LogDirs {
         if Arc::ptr_eq(&current.directory, &target) {
             return Ok(false);
         }
+        self.check_place(&target, partition)?;
         let name = folder_name(partition, FolderKind::Future, self.unique(now_ms));
         let start = current.log.log_start_offset();
         let future =
@@ -169,6 +171,13 @@ impl LogDirs {
         }
     }
 
+    /// A folder that nobody could load may have the name already that the future log is to get.
+    fn check_place(&self, target: &Arc<LogDirectory>, partition: &TopicPartition) -> Result<(), CreateError> {
+        let path = target.path().join(folder_name(partition, FolderKind::Current, 0));
+        let is_taken = self.disk.metadata(&path).is_ok() && self.on(target, self.holds_log(&path))?;
+        if is_taken { Err(CreateError::NotEmpty { path }) } else { Ok(()) }
+    }
+
     fn check_under_way(&self, moving: &Move) -> Result<(), MoveError> {
         let is_same = self.move_of(&moving.partition).is_some_and(|now| {
             Arc::ptr_eq(&now.current.log, &moving.current.log)
@@ -195,8 +204,19 @@ fn copy_up_to(end_offset: i64, current: &Log, future: &Log, now_ms: i64) -> Resu
     Ok(())
 }
 
-/// Copies from where the future log ends; returns the bytes.
+/// Copies from where the future log ends; returns the bytes. The current log may be cut while it is read: what fails then is done again while
+/// nothing changes it.
 fn copy(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<usize, MoveError> {
+    match copy_once(current, future, bytes_max, now_ms) {
+        Err(error) if may_be_of_a_cut(&error) => {
+            let bytes_max = bytes_max.min(COPY_BYTES);
+            current.while_unchanged(|| copy_once(current, future, bytes_max, now_ms))
+        }
+        other => other,
+    }
+}
+
+fn copy_once(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<usize, MoveError> {
     cut_where_they_part(current, future, now_ms)?;
     let offset = future.log_end_offset();
     let Some(data) = current.read(offset, i64::MAX, bytes_max, true, None)?.data else { return Ok(0) };
@@ -206,6 +226,20 @@ fn copy(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<us
     let appended = append(future, &bytes, now_ms)?;
     debug_assert!(appended.last_offset >= offset);
     Ok(bytes.len())
+}
+
+/// Files that end too early, offsets that are gone, and bytes of which some are older than others.
+fn may_be_of_a_cut(error: &MoveError) -> bool {
+    match error {
+        MoveError::Read(ReadError::OffsetOutOfRange { .. }) => true,
+        MoveError::Read(ReadError::Storage(error)) | MoveError::Storage(error) => {
+            error.source.kind() == ErrorKind::UnexpectedEof || error.is_damage()
+        }
+        MoveError::Append(error) => {
+            matches!(error, AppendError::Corrupt(_) | AppendError::UnexpectedOffset { .. })
+        }
+        _ => false,
+    }
 }
 
 /// The current log may start in the middle of a batch, where records were deleted. A future log that has nothing yet takes the batch

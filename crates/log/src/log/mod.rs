@@ -317,6 +317,12 @@ impl Log {
         state.producers.check_invariants();
     }
 
+    /// Does something that only reads, while the log does not change.
+    pub(crate) fn while_unchanged<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _state = self.lock();
+        act()
+    }
+
     /// For changes.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
