@@ -25,7 +25,7 @@ impl InterposedDisk {
         Self { disk: disk.clone(), during_sync: Arc::default() }
     }
 
-    /// Has `act` called once, in the next sync of a folder whose path contains this.
+    /// Has `act` called once, in the next sync of a folder whose path contains this. The folder may have another name by its end.
     pub(crate) fn during_sync_of(&self, path_contains: &'static str, act: impl FnOnce() + Send + 'static) {
         *self.during_sync.lock() = Some(DuringSync { path_contains, act: Box::new(act) });
     }
@@ -74,10 +74,11 @@ impl Disk for InterposedDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let is_meant = |during: &mut DuringSync| dir.to_string_lossy().contains(during.path_contains);
         let during = self.during_sync.lock().take_if(is_meant);
+        self.disk.sync_dir(dir)?;
         if let Some(during) = during {
             (during.act)();
         }
-        self.disk.sync_dir(dir)
+        Ok(())
     }
 
     fn sync_volume(&self, path: &Path) -> io::Result<()> {
