@@ -249,6 +249,8 @@ impl Controller {
             BrokerState::Fenced if request.want_shut_down => BrokerState::ShutdownNow,
             // An incarnation that began to shut down does not come back.
             BrokerState::Fenced if broker.in_controlled_shutdown => BrokerState::Fenced,
+            // What is lost with a directory must not be led: first that is noted.
+            BrokerState::Fenced if loses_directories(broker, request) => BrokerState::Fenced,
             BrokerState::Fenced if !request.want_fence && is_caught_up => BrokerState::Unfenced,
             BrokerState::Unfenced if request.want_fence && request.want_shut_down => BrokerState::ShutdownNow,
             BrokerState::Unfenced if request.want_fence => BrokerState::Fenced,
@@ -433,6 +435,11 @@ impl Controller {
 fn names_no_leader_twice(record: &MetadataRecord<'_>) -> bool {
     matches!(record, MetadataRecord::PartitionChange(change)
         if change.leader == NO_LEADER && change.last_known_elr.as_deref() == Some(&[NO_LEADER]))
+}
+
+/// Whether the broker tells of failed directories that count as online so far.
+fn loses_directories(broker: &BrokerRegistration, request: &BrokerHeartbeatRequest) -> bool {
+    broker.directories.iter().any(|directory| request.offline_log_dirs.contains(directory))
 }
 
 fn state_of(broker: &BrokerRegistration) -> BrokerState {

@@ -425,6 +425,51 @@ fn damaged_epochs_and_snapshots_are_made_again_from_the_batches() {
     assert_eq!(log.producers()[0].last_sequence(), 39);
 }
 
+fn epochs(log: &Log) -> Vec<(i32, i64)> {
+    log.epochs().iter().map(|epoch| (epoch.epoch, epoch.start_offset)).collect()
+}
+
+/// An epoch whose leader wrote nothing here was written down, and the log went on with records of an earlier one.
+#[test]
+fn an_epoch_without_records_does_not_hide_one_that_has_them() {
+    let disk = simulated(1);
+    let (log, _) = open_simulated(&disk, opening(DIR));
+    let append = |log: &Log, epoch| {
+        log.append_as_leader(&[batch(1000, &["value"])], LeaderAppend::client(epoch, 0)).unwrap();
+    };
+    append(&log, 0);
+    log.assign_epoch(3);
+    log.flush(log.log_end_offset()).unwrap();
+    log.truncate_to(1, 0).unwrap();
+    append(&log, 2);
+    append(&log, 4);
+    drop(log);
+    disk.restart(Crash::Process);
+    let (log, _) = open_simulated(&disk, LogOpening { was_clean: false, ..opening(DIR) });
+    assert_eq!(epochs(&log), [(0, 0), (2, 1), (4, 2)]);
+}
+
+/// Records were deleted, and that was written down for the epochs and not for the log start.
+#[test]
+fn epochs_begin_where_the_log_does() {
+    let disk = simulated(1);
+    let (log, _) = open_simulated(&disk, opening(DIR));
+    for epoch in 0..3 {
+        log.append_as_leader(&[batch(1000, &["a", "b"])], LeaderAppend::client(epoch, 0)).unwrap();
+    }
+    log.set_high_watermark(6);
+    log.advance_log_start(5);
+    log.flush(6).unwrap();
+    assert_eq!(epochs(&log), [(2, 5)]);
+    log.assign_epoch(3);
+    log.flush(6).unwrap();
+    drop(log);
+    disk.restart(Crash::Process);
+    let unclean = LogOpening { was_clean: false, recovery_point: 6, ..opening(DIR) };
+    let (log, _) = open_simulated(&disk, unclean);
+    assert_eq!((log.log_start_offset(), epochs(&log)), (0, vec![(0, 0), (1, 2), (2, 4)]));
+}
+
 #[test]
 fn an_unreadable_sector_is_named() {
     let disk = simulated(1);

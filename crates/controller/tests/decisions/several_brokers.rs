@@ -10,7 +10,8 @@ use klamm_protocol::messages::assign_replicas_to_dirs_request as assign;
 use klamm_protocol::messages::elect_leaders_request::TopicPartitions;
 use klamm_protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, AssignReplicasToDirsRequest,
-    ElectLeadersRequest, ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, ElectLeadersRequest,
+    ListPartitionReassignmentsRequest, UnregisterBrokerRequest,
 };
 use klamm_protocol::{ErrorCode, Uuid};
 
@@ -119,8 +120,7 @@ fn when_all_go_one_by_one_the_last_stays_eligible() {
 #[test]
 fn controlled_shutdown_moves_leaders_and_waits_for_the_others() {
     let mut cluster = three();
-    let wants_out =
-        |request: &mut klamm_protocol::messages::BrokerHeartbeatRequest| request.want_shut_down = true;
+    let wants_out = |request: &mut BrokerHeartbeatRequest| request.want_shut_down = true;
     let first = cluster.heartbeat(1, wants_out);
     assert!(!first.should_shut_down);
     assert_eq!(state(&cluster), (2, vec![2, 3]));
@@ -305,6 +305,25 @@ fn directories_are_assigned_fail_and_are_cordoned() {
     cluster.heartbeat(3, |request| request.cordoned_log_dirs = Some(vec![directory(3)]));
     let response = cluster.create(vec![crate::cluster::assigned("u", &[&[3]])]);
     assert_eq!(response.topics[0].error_code, ErrorCode::INVALID_REPLICA_ASSIGNMENT);
+}
+
+/// A broker that comes back tells that it has lost the directory of a partition which only it could lead.
+#[test]
+fn what_is_lost_with_a_directory_is_not_led_again() {
+    let mut cluster = Cluster::with_brokers(&[1]);
+    cluster.create_assigned("t", &[&[1]]);
+    cluster.heartbeat(1, |request| request.want_fence = true);
+    cluster.controller.lose_contact(1, cluster.epoch(1).unwrap());
+    let previous_broker_epoch = cluster.epoch(1).unwrap();
+    let two = vec![directory(1), directory(9)];
+    let again = registration(1, 77);
+    let again = BrokerRegistrationRequest { previous_broker_epoch, log_dirs: two, ..again };
+    cluster.register(&again).unwrap();
+    assert_eq!((state(&cluster).0, &*cluster.partition("t", 0).elr), (NO_LEADER, &[1][..]));
+    let lost = |request: &mut BrokerHeartbeatRequest| request.offline_log_dirs = vec![directory(1)];
+    assert!(cluster.heartbeat(1, lost).is_fenced, "first the directory goes");
+    assert!(!cluster.heartbeat(1, lost).is_fenced);
+    assert_eq!(state(&cluster).0, NO_LEADER);
 }
 
 #[test]

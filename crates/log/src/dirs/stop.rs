@@ -109,7 +109,11 @@ impl LogDirs {
         }
         self.write_checkpoints(directory)?;
         self.write_high_watermarks(directory)?;
-        directory.end(&*self.disk, broker_epoch)
+        // What a log that failed has on the disk contradicts itself: the next start has to look at it.
+        match logs.iter().any(|log| log.is_failed()) {
+            true => Ok(()),
+            false => directory.end(&*self.disk, broker_epoch),
+        }
     }
 
     pub(super) fn write_checkpoints(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {

@@ -39,8 +39,14 @@ impl Recovery<'_> {
         if segments.is_empty() {
             segments.push(Arc::new(Segment::empty(self.home, self.opening.log_start_offset)));
         }
-        if self.epochs.entries().is_empty() {
-            self.rebuild_epochs(&segments)?;
+        let log_start_offset = self.opening.log_start_offset.max(segments[0].base_offset());
+        match self.epochs.earliest() {
+            None => self.rebuild_epochs(&segments, i64::MAX)?,
+            // The log start was written down less often than the epochs.
+            Some(first) if !self.opening.was_clean && first.start_offset > log_start_offset => {
+                self.rebuild_epochs(&segments, first.start_offset)?
+            }
+            Some(_) => {}
         }
         let base_offsets: Vec<i64> = segments.iter().map(|segment| segment.base_offset()).collect();
         self.snapshots.remove_strays(self.home, &base_offsets)?;
@@ -167,7 +173,8 @@ impl Recovery<'_> {
         let recovered =
             segment.recover(start, self.opening.config.index_interval_bytes, |batch, bytes| {
                 let Some(header) = &batch.header else { return Ok(()) };
-                if epochs.latest().is_none_or(|latest| header.partition_leader_epoch > latest.epoch) {
+                // An epoch in the checkpoint may be one that was cut off meanwhile. What is behind it is read as well.
+                if epochs.epoch_for_offset(header.base_offset) != Some(header.partition_leader_epoch) {
                     epochs.assign(header.partition_leader_epoch, header.base_offset);
                 }
                 if !header.has_producer_id() || header.base_offset < states.end_offset() {
@@ -217,10 +224,15 @@ impl Recovery<'_> {
         segments.iter().try_for_each(|segment| segment.remove_files())
     }
 
-    fn rebuild_epochs(&mut self, segments: &Segments) -> Result<(), StorageError> {
+    /// Takes the epochs of what is below `end` from the batches; what is known from there on stays.
+    fn rebuild_epochs(&mut self, segments: &Segments, end: i64) -> Result<(), StorageError> {
+        let known = std::mem::take(self.epochs);
         let epochs = &mut *self.epochs;
-        for segment in segments {
+        for segment in segments.iter().take_while(|segment| segment.base_offset() < end) {
             segment.for_each_header(0, |batch| {
+                if batch.base_offset >= end {
+                    return Ok(ControlFlow::Break(()));
+                }
                 let epoch = batch.header.map_or(-1, |header| header.partition_leader_epoch);
                 if epochs.latest().is_none_or(|latest| epoch > latest.epoch) {
                     epochs.assign(epoch, batch.base_offset);
@@ -228,6 +240,7 @@ impl Recovery<'_> {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
+        known.entries().iter().for_each(|entry| epochs.assign(entry.epoch, entry.start_offset));
         Ok(())
     }
 }

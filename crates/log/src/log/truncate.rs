@@ -50,13 +50,15 @@ impl Log {
         let segments = self.segments.load_full();
         let (kept, removed) = segments.split_at(floor(&segments, offset) + 1);
         let mut kept = kept.to_vec();
+        self.segments.store(Arc::new(kept.clone()));
+        // From the end on, so that a crash in between leaves no hole.
+        removed.iter().rev().try_for_each(|segment| segment.remove_files())?;
         if let Some(cut) = kept.pop() {
             let (end, largest) = cut.truncate_to(offset)?;
             kept.push(Arc::new(Segment::existing(&self.home, cut.base_offset(), end, Some(largest))));
         }
         self.segments.store(Arc::new(kept));
         self.end_offset.store(offset, Ordering::Release);
-        removed.iter().try_for_each(|segment| segment.remove_files())?;
         state.appender = Appender::new(now_ms);
         self.log_start_offset.fetch_min(offset, Ordering::AcqRel);
         let epochs_changed = self.epochs.write().truncate_from_end(offset);
@@ -93,7 +95,7 @@ impl Log {
         now_ms: i64,
     ) -> Result<(), StorageError> {
         let removed = self.segments.load_full();
-        removed.iter().try_for_each(|segment| segment.remove_files())?;
+        removed.iter().rev().try_for_each(|segment| segment.remove_files())?;
         let segment = Segment::empty(&self.home, offset);
         segment.file().handle_or_create()?;
         self.segments.store(Arc::new(vec![Arc::new(segment)]));
