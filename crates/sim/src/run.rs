@@ -56,6 +56,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long clients may take to end once nothing goes wrong any more.
 const END_OF_CLIENTS: Duration = Duration::from_secs(90);
 
+/// Longer than any process stands still.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
 /// Runs a scenario on the current thread.
 ///
 /// # Panics
@@ -130,7 +133,10 @@ impl Run {
         let clients = self.workload.start(&self.without.clients);
         self.cluster.set_fair(false);
         self.misfortunes().await?;
-        self.recover().await?;
+        match self.schedule.ends_gently {
+            true => self.calm_down().await?,
+            false => self.recover().await?,
+        }
         self.workload.stop();
         self.end_of(clients).await?;
         self.audit().await
@@ -207,6 +213,16 @@ impl Run {
             Misfortune::Blocked(pairs) => self.net.set_blocked(pairs),
             Misfortune::Heal => self.cluster.heal(),
         }
+    }
+
+    /// No more misfortunes, and nobody is killed: what hangs must come to itself, and what lags catch up.
+    async fn calm_down(&mut self) -> Result<(), String> {
+        self.trace.note("no more misfortunes, and no kills");
+        self.cluster.heal();
+        self.cluster.set_fair(true);
+        self.cluster.start_all().await?;
+        // Who stands still goes on by itself.
+        self.until(Instant::now() + LONGEST_PAUSE).await.map(drop)
     }
 
     /// No more misfortunes: whatever state the nodes are in, a restart must bring them back. Those that run are restarted one after the

@@ -55,6 +55,8 @@ pub(crate) struct Schedule {
     pub(crate) steps: Vec<Step>,
     /// When nothing goes wrong any more.
     pub(crate) end_ms: u64,
+    /// Whether all is to be well then without a restart of every node.
+    pub(crate) ends_gently: bool,
 }
 
 /// What of a run is left out.
@@ -71,15 +73,19 @@ impl Schedule {
     pub(crate) fn draw(dice: &Dice, nodes: usize, is_durable: bool) -> Self {
         let promises_all = is_durable || nodes == 1;
         let power_losses = (!promises_all && dice.percent(50)).then_some(1);
-        let mut draw = Draw { dice, nodes, power_losses, is_durable };
+        let has_disk_faults = power_losses.is_none();
+        let mut draw = Draw { dice, nodes, power_losses, is_durable, has_disk_faults };
         let end_ms = dice.within(6_000..15_000);
+        let may_end_gently = nodes > 1 && (!has_disk_faults || dice.percent(50));
         let (mut at_ms, mut steps) = (0, Vec::new());
         loop {
             at_ms += dice.within(50..2500);
             if at_ms >= end_ms {
                 // What flaps comes between others.
                 steps.sort_by_key(|step: &Step| step.at_ms);
-                return Self { steps, end_ms };
+                // A directory that went offline stays so until the node is restarted.
+                let ends_gently = may_end_gently && !steps.iter().any(|step| step.what.is_of_disk());
+                return Self { steps, end_ms, ends_gently };
             }
             match draw.misfortune() {
                 Misfortune::Blocked(pairs) if dice.percent(25) => {
@@ -97,6 +103,8 @@ struct Draw<'d> {
     /// How many more nodes may lose their power where nothing is killed; none where that is not restricted.
     power_losses: Option<u32>,
     is_durable: bool,
+    /// Where a power loss takes what one node has, others must not lose a directory, or count as having lost one.
+    has_disk_faults: bool,
 }
 
 impl Draw<'_> {
@@ -104,7 +112,13 @@ impl Draw<'_> {
         let kinds = if self.nodes > 1 { 19 } else { 14 };
         let dice = self.dice;
         let node = dice.below(self.nodes as u64) as usize;
-        match dice.below(kinds) {
+        let drawn = self.any_misfortune(node, dice.below(kinds));
+        if drawn.is_of_disk() && !self.has_disk_faults { Misfortune::Heal } else { drawn }
+    }
+
+    fn any_misfortune(&mut self, node: usize, kind: u64) -> Misfortune {
+        let dice = self.dice;
+        match kind {
             0 | 1 => self.crash(Crash::Process, node),
             2 => self.crash(Crash::Power, node),
             3 => Misfortune::Restart { node, down_ms: self.down_ms() },
@@ -212,6 +226,13 @@ fn io_error(dice: &Dice, node: usize) -> Misfortune {
     let operation = *dice.pick(&operations);
     let path = *dice.pick(&["topic-a", "topic-b", "__consumer_offsets", "checkpoint"]);
     Misfortune::IoError { node, operation, path }
+}
+
+impl Misfortune {
+    /// Whether a directory may go offline by it.
+    fn is_of_disk(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::IoError { .. } | Self::DiskFails { .. })
+    }
 }
 
 impl fmt::Display for Misfortune {
