@@ -152,7 +152,12 @@ impl LogDirs {
     }
 
     fn replicas_in(&self, directory: &Arc<LogDirectory>) -> Vec<(TopicPartition, Replica)> {
+        let namesakes = self.namesakes.read();
         let mut replicas = self.replicas();
+        let others = namesakes
+            .iter()
+            .flat_map(|(name, others)| others.iter().map(|other| (name.clone(), other.clone())));
+        replicas.extend(others);
         replicas.retain(|(_, replica)| Arc::ptr_eq(&replica.directory, directory));
         replicas
     }
