@@ -296,6 +296,20 @@ fn a_cut_that_cannot_be_written_down_ends_all_changes() {
     assert!(replica.log.is_failed());
 }
 
+/// Elsewhere a full disk passes. A log that takes no more changes does not, and nobody would miss it while its directory is online.
+#[test]
+fn a_cut_that_cannot_be_written_down_on_a_full_disk_takes_the_directory_offline() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    let replica = create(&dirs, 0);
+    (0..4).for_each(|_| append(&replica, "a"));
+    assert!(replica.log.truncate_to(3, 0).unwrap());
+    disk.set_capacity(disk.used_bytes());
+    assert!(dirs.checkpoint_cut(&replica.log).unwrap_err().is_full());
+    assert!(replica.log.is_failed() && !dirs.directories()[0].is_online());
+}
+
 /// What waits for its deletion in a directory that is offline must not keep other directories' files from going.
 #[test]
 fn files_go_although_another_directory_is_offline() {

@@ -136,8 +136,7 @@ impl Partition {
                 tracing::warn!("{topic}-{index} starts over at {offset}: the leader has nothing before that");
                 let now_ms = self.environment.clock.now_ms();
                 self.hints.clear();
-                log.truncate_fully_and_start_at(offset, offset, now_ms)?;
-                Ok(self.log_dirs.checkpoint_cut(&log)?)
+                self.noted(&log, log.truncate_fully_and_start_at(offset, offset, now_ms))
             }
         }
     }
@@ -161,9 +160,13 @@ impl Partition {
             tracing::info!("{topic}-{index} is cut at {offset}, where the leader's log goes on differently");
         }
         self.hints.clear();
-        log.truncate_to(offset, self.environment.clock.now_ms())?;
-        // What comes next is not on the device, whatever the checkpoint has said so far: a recovery must look at it.
-        Ok(self.log_dirs.checkpoint_cut(&log)?)
+        self.noted(&log, log.truncate_to(offset, self.environment.clock.now_ms()).map(drop))
+    }
+
+    /// What comes behind a cut is not on the device, whatever the checkpoint has said so far: a recovery must look at it.
+    fn noted(&self, log: &Log, cut: Result<(), StorageError>) -> Result<(), FollowError> {
+        cut.inspect_err(|error| self.log_dirs.give_up(log, error))?;
+        Ok(self.log_dirs.checkpoint_cut(log)?)
     }
 
     /// Called with the machine locked: nobody takes the lead meanwhile.

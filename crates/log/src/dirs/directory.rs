@@ -104,8 +104,13 @@ impl LogDirectory {
     /// A broken disk takes the directory offline for good; a full one or a damaged file does not. True when this error did.
     pub(super) fn note_error(&self, error: &StorageError) -> bool {
         let is_disk = !error.is_full() && !error.is_damage() && !error.is_not_found();
+        is_disk && self.take_offline(error)
+    }
+
+    /// Takes the directory offline for good. True when it was online so far.
+    pub(super) fn take_offline(&self, error: &StorageError) -> bool {
         let mut known = self.error.lock();
-        if !is_disk || known.is_some() {
+        if known.is_some() {
             return false;
         }
         *known = Some(error.clone());

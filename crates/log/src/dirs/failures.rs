@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{LogDirectory, LogDirs};
 use crate::error::StorageError;
+use crate::log::Log;
 
 /// Who is told.
 #[derive(Default)]
@@ -47,9 +48,24 @@ impl LogDirs {
     }
 
     pub(super) fn note(&self, directory: &LogDirectory, error: &StorageError) {
-        if directory.note_error(error)
-            && let Some(tell) = self.failure_listener.0.get()
-        {
+        if directory.note_error(error) {
+            self.tell_listener();
+        }
+    }
+
+    /// A log cannot be brought to where it has to be: it takes no more changes, and its directory goes offline, whatever the error was. A
+    /// full disk too: a replica that quietly stands still would be missed by nobody.
+    pub fn give_up(&self, log: &Log, error: &StorageError) {
+        log.fail();
+        let dir = log.dir();
+        let directory = self.directories.iter().find(|directory| dir.starts_with(directory.path()));
+        if directory.is_some_and(|directory| directory.take_offline(error)) {
+            self.tell_listener();
+        }
+    }
+
+    fn tell_listener(&self) {
+        if let Some(tell) = self.failure_listener.0.get() {
             tell();
         }
     }

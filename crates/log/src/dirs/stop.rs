@@ -24,7 +24,7 @@ impl LogDirs {
     }
 
     /// Writes down from where on a log is to be recovered, after it was cut: what is appended behind the cut was never looked at, whatever
-    /// the checkpoint says so far. Where that cannot be written, the log takes no more changes.
+    /// the checkpoint says so far. Where that cannot be written, the log is [given up](Self::give_up).
     ///
     /// # Errors
     /// Why it could not be written: the directory may have been offline before.
@@ -38,7 +38,7 @@ impl LogDirs {
             Some(error) => Err(error),
             None => self.on(directory, self.write_checkpoints(directory)),
         };
-        written.inspect_err(|_| log.fail())
+        written.inspect_err(|error| self.give_up(log, error))
     }
 
     /// Sees to it that a start after a crash does not trust what a log that was opened separately gets from `offset` on: to be called before
