@@ -1,11 +1,13 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
 
 use crate::draw::Kind;
+use crate::failure::{Failure, Result};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) static_voters: bool,
 
-    /// The klamm binary; the one beside this one where not given
+    /// The klamm binary; built beside this one where not given
     #[arg(long, value_name = "FILE")]
     klamm: Option<PathBuf>,
 
@@ -79,10 +81,22 @@ impl Arguments {
         Duration::from_secs(self.sync_within)
     }
 
-    pub(crate) fn klamm(&self) -> std::io::Result<PathBuf> {
-        match &self.klamm {
-            Some(binary) => Ok(binary.clone()),
-            None => Ok(std::env::current_exe()?.with_file_name("klamm")),
+    /// The binary that was named, or the one that the sources make, in the profile in which this program was made.
+    pub(crate) fn klamm(&self) -> Result<PathBuf> {
+        if let Some(binary) = &self.klamm {
+            return Ok(binary.clone());
+        }
+        let binary = std::env::current_exe()?.with_file_name("klamm");
+        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build
+            .args(["build", "--quiet", "-p", "klamm", "--bin", "klamm"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        if binary.parent().is_some_and(|folder| folder.ends_with("release")) {
+            build.arg("--release");
+        }
+        match build.status()?.success() {
+            true => Ok(binary),
+            false => Err(Failure::new("klamm could not be built")),
         }
     }
 

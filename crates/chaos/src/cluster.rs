@@ -28,9 +28,22 @@ pub(crate) struct Cluster {
     has_static_voters: bool,
 }
 
+/// Whoever else listens there would be taken for a node of this cluster.
+fn check_ports(arguments: &Arguments) -> Result<()> {
+    for node in 1..=arguments.nodes {
+        for port in Ports::of(arguments.base_port, node).all() {
+            std::net::TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+                Failure::new(format!("port {port} cannot be used: {error}; see --base-port"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
 impl Cluster {
     /// Formats and starts all nodes in this folder.
     pub(crate) async fn start(arguments: &Arguments, folder: &Path, has_own_disks: bool) -> Result<Self> {
+        check_ports(arguments)?;
         let klamm = arguments.klamm()?;
         let command: Vec<String> = match &arguments.node_command {
             Some(command) => command.split_whitespace().map(str::to_owned).collect(),

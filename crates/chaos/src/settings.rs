@@ -34,6 +34,10 @@ impl Ports {
     pub(crate) fn controllers_proxy(self) -> u16 {
         self.base + 4
     }
+
+    pub(crate) fn all(self) -> impl Iterator<Item = u16> {
+        self.base..=self.controllers_proxy()
+    }
 }
 
 /// What all nodes' settings have in common.
