@@ -295,6 +295,11 @@ impl Cluster {
         self.nodes[index].machine.disk.crash_after(operations);
     }
 
+    /// No machine goes down any more that has not done so yet.
+    pub(crate) fn cancel_falls(&self) {
+        self.machines().for_each(|machine| machine.disk.crash_after(u64::MAX));
+    }
+
     /// A process stands still for a while.
     pub(crate) fn pause(&mut self, index: usize, for_ms: u64) {
         self.nodes[index].machine.process.pause(true);

@@ -219,10 +219,11 @@ impl Run {
     async fn calm_down(&mut self) -> Result<(), String> {
         self.trace.note("no more misfortunes, and no kills");
         self.cluster.heal();
+        self.cluster.cancel_falls();
         self.cluster.set_fair(true);
-        self.cluster.start_all().await?;
         // Who stands still goes on by itself.
-        self.until(Instant::now() + LONGEST_PAUSE).await.map(drop)
+        self.until(Instant::now() + LONGEST_PAUSE).await?;
+        self.cluster.start_all().await
     }
 
     /// No more misfortunes: whatever state the nodes are in, a restart must bring them back. Those that run are restarted one after the
