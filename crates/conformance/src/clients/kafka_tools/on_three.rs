@@ -44,6 +44,15 @@ impl<'s, 'p> Three<'s, 'p> {
         cluster.start_all()?;
         let (bootstrap, topic) = (cluster.bootstrap(), stage.own("moved"));
         let three = Self { stage, cluster, bootstrap, topic };
+        wait_until("three brokers to serve", || {
+            let said = look(
+                stage,
+                "ClusterTool",
+                &format!("list-endpoints --bootstrap-server {}", three.bootstrap),
+            )?;
+            let serving = said.split_whitespace().filter(|word| *word == "unfenced").count();
+            Ok(if serving == NODES { Ok(()) } else { Err(said) })
+        })?;
         let topic = &three.topic;
         three.tool("TopicCommand", &format!("--create --topic {topic} --replica-assignment 1:2,2:3,3:1"))?;
         let args = format!("--bootstrap-server {} --topic {topic}", three.bootstrap);
