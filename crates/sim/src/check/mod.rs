@@ -151,7 +151,7 @@ impl Checks {
         }
         if state.life != reading.life {
             let next = reading.next.unwrap_or_default();
-            reading.may_begin_again = state.partition(partition).is_deletable(next);
+            reading.may_begin_again |= state.partition(partition).is_deletable(next);
             (reading.from, reading.life) = (0, state.life);
         }
         state.seen += 1;
