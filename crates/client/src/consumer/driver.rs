@@ -54,6 +54,8 @@ struct Driver {
     nodes: BTreeMap<i32, Node>,
     /// Of the topics that were fetched from.
     topic_ids: BTreeMap<Arc<str>, Uuid>,
+    /// Of the metadata that these were compared with.
+    generation: u64,
     group: Option<GroupDriver>,
     wants_refresh: bool,
     is_refreshing: bool,
@@ -68,6 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         events: JoinSet::new(),
         nodes: BTreeMap::new(),
         topic_ids: BTreeMap::new(),
+        generation: 0,
         group,
         wants_refresh: false,
         is_refreshing: false,
@@ -182,6 +185,9 @@ impl Driver {
 
     /// What is known of a topic's leaders ends with the topic.
     fn note_new_topics(&mut self, metadata: &Metadata) {
+        if std::mem::replace(&mut self.generation, metadata.generation) == metadata.generation {
+            return;
+        }
         let mut state = self.shared.state.lock();
         for (name, id) in &mut self.topic_ids {
             let Some(topic) = metadata.topic(name).filter(|topic| topic.id != *id) else { continue };

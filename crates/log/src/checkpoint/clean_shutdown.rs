@@ -25,12 +25,9 @@ impl CleanShutdown {
         Self::read_named(disk, &dir.join(CLEAN_SHUTDOWN_FILE))
     }
 
-    /// Reads what the last clean stop of `dir` left, whatever has happened since; `None` when there was none.
-    pub fn read_last(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StorageError> {
-        match Self::read(disk, dir)? {
-            None => Self::read_named(disk, &dir.join(LAST_CLEAN_SHUTDOWN_FILE)),
-            clean => Ok(clean),
-        }
+    /// Reads what the last start in `dir` has [set aside](Self::set_aside); `None` when there is no such file.
+    pub fn read_set_aside(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>, StorageError> {
+        Self::read_named(disk, &dir.join(LAST_CLEAN_SHUTDOWN_FILE))
     }
 
     fn read_named(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, StorageError> {

@@ -62,7 +62,10 @@ impl LogDirectory {
         self.lock = Mutex::new(Some(lock));
         self.meta = Mutex::new(MetaProperties::read(disk, path)?);
         self.clean_shutdown = CleanShutdown::read(disk, path)?;
-        self.last_clean_shutdown = CleanShutdown::read_last(disk, path)?;
+        self.last_clean_shutdown = match self.clean_shutdown {
+            None => CleanShutdown::read_set_aside(disk, path)?,
+            clean => clean,
+        };
         Ok(())
     }
 

@@ -70,8 +70,8 @@ impl LogDirs {
         Ok(())
     }
 
-    /// Ends all moves, which go on after the next start. Closes all logs, those that were opened separately too, and marks the stop as clean in every directory where all went
-    /// well. Only then is nothing verified on the next start.
+    /// Ends all moves, which go on after the next start. Closes all logs, those that were opened separately too, and marks the stop as
+    /// clean in every directory where all went well. Only then is nothing verified on the next start.
     pub fn close(&self, broker_epoch: i64, threads: usize) -> Result<(), StorageError> {
         let futures = {
             let _changing = self.changing.lock();
