@@ -45,10 +45,8 @@ fn acknowledged_records_outlive_their_leader() {
     assert_eq!(found, expected);
 }
 
-/// What the followers had not fetched yet when the leader died is only in its log, and goes when it comes back.
-#[test]
-fn a_leader_that_comes_back_follows_the_new_one() {
-    let mut replicated = Replicated::new("1");
+/// Kills the leader with records that the followers have not fetched yet. Returns it, and one of those that are left.
+fn leader_dies_ahead(replicated: &mut Replicated) -> (i32, i32) {
     replicated.produce_until_acknowledged(1, "everywhere");
     replicated.settles();
     let old = replicated.leader(1);
@@ -59,6 +57,14 @@ fn a_leader_that_comes_back_follows_the_new_one() {
     }
     replicated.cluster.kill(old);
     eventually("another one leads", || ![old, -1].contains(&replicated.leader(witness)));
+    (old, witness)
+}
+
+/// What the followers had not fetched yet when the leader died is only in its log, and goes when it comes back.
+#[test]
+fn a_leader_that_comes_back_follows_the_new_one() {
+    let mut replicated = Replicated::new("1");
+    let (old, witness) = leader_dies_ahead(&mut replicated);
     replicated.produce_until_acknowledged(witness, "without it");
     replicated.cluster.start_all(&[old]);
     replicated.settles();
@@ -193,16 +199,7 @@ fn a_new_replica_begins_in_the_middle_of_a_batch() {
 #[test]
 fn a_diverged_replica_goes_on_in_the_middle_of_a_batch() {
     let mut replicated = Replicated::new("1");
-    replicated.produce_until_acknowledged(1, "everywhere");
-    replicated.settles();
-    let old = replicated.leader(1);
-    let witness = old % 3 + 1;
-    let large = "x".repeat(900_000);
-    for n in 0..20 {
-        replicated.produce(old, LEADER, &[format!("{n}{large}")]).unwrap();
-    }
-    replicated.cluster.kill(old);
-    eventually("another one leads", || ![old, -1].contains(&replicated.leader(witness)));
+    let (old, witness) = leader_dies_ahead(&mut replicated);
     let new = replicated.leader(witness);
     let values: Vec<String> = (0..30).map(|n| n.to_string()).collect();
     let mut base_offset = -1;
