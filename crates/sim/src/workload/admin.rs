@@ -7,7 +7,7 @@ use klamm_client::{
     AdminError, AlterConfig, ConfigChange, ConfigResource, Consumer, ConsumerConfig, NewTopic,
 };
 
-use super::{PARTITIONS, TOPICS, Workload, common};
+use super::{PARTITIONS, TOPICS, Workload, common, producers};
 use crate::shape::Shape;
 
 /// How often, and how far apart, it is asked whether all replicas are in sync: a minute in all.
@@ -65,7 +65,10 @@ pub(crate) async fn create_topics(workload: &Workload) -> Result<(), String> {
     created.into_iter().try_for_each(|(_, outcome)| outcome.map(drop).map_err(|refusal| refusal.to_string()))
 }
 
-/// Waits until every replica is in sync.
+/// Waits until every replica is in sync, and holds all that its leader does.
+///
+/// The ISR alone does not say so: it keeps a replica that has stood still for as long as the leader's proposals hang. A record that
+/// everybody in the ISR has must therefore come after all others, and the ISR be whole before it and after it.
 ///
 /// # Errors
 /// Which partition still has replicas that are not after a minute in which nothing goes wrong.
@@ -73,14 +76,24 @@ pub(crate) async fn wait_for_sync(workload: &Workload) -> Result<(), String> {
     let admin = Admin::open(workload).ok_or("no client")?;
     let mut last = String::new();
     for _ in 0..SYNC_ATTEMPTS {
-        match what_is_behind(&admin.admin).await {
-            Ok(None) => return Ok(()),
-            Ok(Some(behind)) => last = behind,
-            Err(error) => last = error.to_string(),
+        match all_hold_all(workload, &admin.admin).await {
+            Ok(()) => return Ok(()),
+            Err(behind) => last = behind,
         }
         tokio::time::sleep(SYNC_PAUSE).await;
     }
     Err(format!("not in sync, long after the last misfortune: {last}"))
+}
+
+async fn all_hold_all(workload: &Workload, admin: &klamm_client::Admin) -> Result<(), String> {
+    whole_isr(admin).await?;
+    producers::one_to_each(workload).await?;
+    whole_isr(admin).await
+}
+
+async fn whole_isr(admin: &klamm_client::Admin) -> Result<(), String> {
+    let behind = what_is_behind(admin).await.map_err(|error| error.to_string())?;
+    behind.map_or(Ok(()), Err)
 }
 
 /// A partition that has replicas which are not in sync, or which moves.

@@ -1,12 +1,16 @@
 //! Producers: every acks mode, with and without idempotence, small and large batches, all codecs.
 
+use std::sync::atomic::Ordering;
+
 use klamm_client::{Producer, ProducerConfig, ProducerRecord, TopicPartition};
 
-use super::{Workload, common};
+use super::{Workload, common, partitions};
 use crate::check::{Promise, Stamp};
 use crate::clock::START_MS;
 use crate::shape::Shape;
 
+/// The producer whose records come last, unlike any of the workload's.
+const WITNESS: u32 = 1000;
 /// Records that may wait for their acknowledgement.
 const UNACKNOWLEDGED_MAX: usize = 40;
 
@@ -38,7 +42,7 @@ pub(super) async fn run(workload: Workload, index: u32) {
         let stamp = Stamp { producer: index, sequence };
         workload.checks.sent(&partition, stamp, promise);
         waiting.extend(send(&workload, &producer, &name, &partition, stamp, is_kept).await);
-        waiting.retain(|task: &tokio::task::JoinHandle<()>| !task.is_finished());
+        waiting.retain(|task: &tokio::task::JoinHandle<bool>| !task.is_finished());
         if waiting.len() > UNACKNOWLEDGED_MAX {
             let _ = waiting.remove(0).await;
         }
@@ -50,6 +54,33 @@ pub(super) async fn run(workload: Workload, index: u32) {
     for task in waiting {
         let _ = task.await;
     }
+}
+
+/// Sends a record to each partition, and waits until all replicas in sync have it.
+///
+/// # Errors
+/// Where it was not acknowledged.
+pub(super) async fn one_to_each(workload: &Workload) -> Result<(), String> {
+    let name = workload.name("witness");
+    let settings = [("acks", "all"), ("enable.idempotence", "false"), ("linger.ms", "0")];
+    let producer = open(workload, &name, settings).ok_or("no client")?;
+    let sequence = workload.next_client.fetch_add(1, Ordering::Relaxed);
+    let mut outcome = Ok(());
+    for partition in partitions() {
+        let stamp = Stamp { producer: WITNESS, sequence };
+        workload.checks.sent(&partition, stamp, Promise::None);
+        let sent = send(workload, &producer, &name, &partition, stamp, true).await;
+        let is_acknowledged = match sent {
+            Some(task) => task.await.is_ok_and(|is_acknowledged| is_acknowledged),
+            None => false,
+        };
+        if !is_acknowledged {
+            outcome = Err(format!("{partition} takes no record"));
+            break;
+        }
+    }
+    producer.close().await;
+    outcome
 }
 
 fn open(workload: &Workload, name: &str, promises: [(&'static str, &str); 3]) -> Option<Producer> {
@@ -70,7 +101,7 @@ fn open(workload: &Workload, name: &str, promises: [(&'static str, &str); 3]) ->
     opened.map_err(|error| workload.trace.violation(format_args!("{name}: {error}"))).ok()
 }
 
-/// Sends a record; the task ends when its fate is known.
+/// Sends a record; the task ends when its fate is known, with whether it was acknowledged.
 async fn send(
     workload: &Workload,
     producer: &Producer,
@@ -78,7 +109,7 @@ async fn send(
     partition: &TopicPartition,
     stamp: Stamp,
     is_kept: bool,
-) -> Option<tokio::task::JoinHandle<()>> {
+) -> Option<tokio::task::JoinHandle<bool>> {
     let era = workload.checks.era();
     let value = stamp.value(workload.dice.below(400) as usize);
     let timestamp_ms = START_MS + workload.trace.now_ms() as i64;
@@ -102,8 +133,12 @@ async fn send(
                 if let Some(offset) = delivered.offset.filter(|_| is_kept) {
                     workload.checks.acknowledged(&partition, stamp, offset, era);
                 }
+                true
             }
-            Err(error) => workload.trace.note(format_args!("{name} gives up {stamp}: {error}")),
+            Err(error) => {
+                workload.trace.note(format_args!("{name} gives up {stamp}: {error}"));
+                false
+            }
         }
     }))
 }
