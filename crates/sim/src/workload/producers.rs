@@ -11,6 +11,8 @@ use crate::shape::Shape;
 
 /// The producer whose records come last, unlike any of the workload's.
 const WITNESS: u32 = 1000;
+/// Their timestamp: not in the future of any broker, however its clock jumped.
+const OLD_MS: i64 = START_MS - 24 * 60 * 60 * 1000;
 /// Records that may wait for their acknowledgement.
 const UNACKNOWLEDGED_MAX: usize = 40;
 
@@ -41,7 +43,8 @@ pub(super) async fn run(workload: Workload, index: u32) {
         let partition = workload.some_partition();
         let stamp = Stamp { producer: index, sequence };
         workload.checks.sent(&partition, stamp, promise);
-        waiting.extend(send(&workload, &producer, &name, &partition, stamp, is_kept).await);
+        let timestamp_ms = START_MS + workload.trace.now_ms() as i64;
+        waiting.extend(send(&workload, &producer, &name, &partition, stamp, timestamp_ms, is_kept).await);
         waiting.retain(|task: &tokio::task::JoinHandle<bool>| !task.is_finished());
         if waiting.len() > UNACKNOWLEDGED_MAX {
             let _ = waiting.remove(0).await;
@@ -69,7 +72,7 @@ pub(super) async fn one_to_each(workload: &Workload) -> Result<(), String> {
     for partition in partitions() {
         let stamp = Stamp { producer: WITNESS, sequence };
         workload.checks.sent(&partition, stamp, Promise::None);
-        let sent = send(workload, &producer, &name, &partition, stamp, true).await;
+        let sent = send(workload, &producer, &name, &partition, stamp, OLD_MS, true).await;
         let is_acknowledged = match sent {
             Some(task) => task.await.is_ok_and(|is_acknowledged| is_acknowledged),
             None => false,
@@ -108,11 +111,11 @@ async fn send(
     name: &str,
     partition: &TopicPartition,
     stamp: Stamp,
+    timestamp_ms: i64,
     is_kept: bool,
 ) -> Option<tokio::task::JoinHandle<bool>> {
     let era = workload.checks.era();
     let value = stamp.value(workload.dice.below(400) as usize);
-    let timestamp_ms = START_MS + workload.trace.now_ms() as i64;
     let record = ProducerRecord::new(&partition.topic)
         .partition(partition.partition)
         .value(&value)
