@@ -5,6 +5,7 @@
 //! - [`Fetcher`]: what a follower's broker asks a leader's broker for, in one session.
 //! - [`FetchSessions`]: what each client fetches (KIP-227), so that a request names only what changed and an answer holds only what is
 //!   new.
+//! - [`Throttle`]: a bound on the bytes of replication.
 //!
 //! Invariants:
 //! - No clock and no randomness: the caller passes both.

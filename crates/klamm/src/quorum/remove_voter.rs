@@ -10,7 +10,7 @@ use crate::quorum::QuorumConnection;
 const EXAMPLES: &str = "\
 Examples:
   klamm quorum remove-voter 3
-  klamm quorum remove-voter 3 --directory-id 07R5amHmR32VDA6jHkGbTA      where node 3 votes twice, after its disk was replaced
+  klamm quorum remove-voter 3 --directory-id 07R5amHmR32VDA6jHkGbTA      only if it votes with this disk
 
 A majority of the voters that remain has to be up. A static quorum (controller.quorum.voters) cannot be changed.";
 

@@ -118,7 +118,8 @@ impl Checks {
     pub(crate) fn reading(&self, partition: &TopicPartition, next: Option<i64>) -> Reading {
         let mut state = self.0.lock();
         let (era, life) = (state.era, state.life);
-        Reading { era, next, from: state.partition(partition).deleted_below(), life, may_begin_again: false }
+        let from = state.partition(partition).deleted_below();
+        Reading { era, next, from, life, has_outlived_one: false, may_begin_again: false }
     }
 
     /// A record is about to be sent.
@@ -150,9 +151,11 @@ impl Checks {
             return;
         }
         if state.life != reading.life {
+            (reading.from, reading.life, reading.has_outlived_one) = (0, state.life, true);
+        }
+        if reading.has_outlived_one {
             let next = reading.next.unwrap_or_default();
             reading.may_begin_again |= state.partition(partition).is_deletable(next);
-            (reading.from, reading.life) = (0, state.life);
         }
         state.seen += 1;
         let said = match Stamp::parse(value) {

@@ -56,6 +56,9 @@ pub(crate) struct Reading {
     pub(crate) from: i64,
     /// That process.
     pub(crate) life: u32,
+    /// A process ended while it read. What that one had said, that the place is deleted, may be heard long after, behind records that
+    /// were fetched before; the next one may have forgotten the deletion, and have the reader begin again.
+    pub(crate) has_outlived_one: bool,
     /// The reader begins anywhere: whoever is asked may not know of its place.
     pub(crate) may_begin_again: bool,
 }
@@ -214,7 +217,14 @@ mod tests {
     use super::*;
 
     fn reading(next: i64) -> Reading {
-        Reading { era: 0, next: Some(next), from: 0, life: 0, may_begin_again: false }
+        Reading {
+            era: 0,
+            next: Some(next),
+            from: 0,
+            life: 0,
+            has_outlived_one: false,
+            may_begin_again: false,
+        }
     }
 
     /// One producer's records at the offsets from 0 on, all but the last acknowledged.

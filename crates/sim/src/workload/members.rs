@@ -94,7 +94,7 @@ impl Member<'_> {
             };
             if !self.readings.contains_key(partition) {
                 checks.starts_at(self.group, partition, record.offset, self.era);
-                let reading = Reading { from: 0, ..checks.reading(partition, None) };
+                let reading = Reading { era: self.era, from: 0, ..checks.reading(partition, None) };
                 self.readings.insert(partition.clone(), reading);
             }
             if let Some(reading) = self.readings.get_mut(partition) {
