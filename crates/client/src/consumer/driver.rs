@@ -170,7 +170,7 @@ impl Driver {
             // A leader that was followed by another one may not know it, and have less than was read already (KIP-320).
             let TopicPartition { topic, partition } = &fetchable.partition;
             let known_epoch = metadata.partition(topic, *partition).map_or(-1, |known| known.leader_epoch);
-            match leader(&fetchable.partition).filter(|_| known_epoch >= fetchable.leader_epoch) {
+            match leader(&fetchable.partition).filter(|_| known_epoch >= fetchable.fetched_epoch) {
                 Some(node) => by_node.entry(node).or_default().push(fetchable),
                 None => self.wants_refresh = true,
             }
@@ -313,6 +313,11 @@ impl Driver {
                     let mut state = self.shared.state.lock();
                     state.positions.fetched(&fetchable.partition, fetchable.version, data);
                 }
+                Some(PartitionAnswer::Diverged(end)) => {
+                    tracing::info!(partition = %fetchable.partition, ?end, "the leader's log is not the one read");
+                    let mut state = self.shared.state.lock();
+                    state.positions.diverged(&fetchable.partition, fetchable.version, end, now);
+                }
                 Some(PartitionAnswer::Refused { code, leader }) => self.refused(fetchable, code, leader, now),
             }
         }
@@ -375,7 +380,7 @@ impl Driver {
         for lookup in lookups {
             let mut state = self.shared.state.lock();
             match outcomes.get(&lookup.partition) {
-                Some(Ok(listed)) => state.positions.found(lookup, listed.offset),
+                Some(Ok(listed)) => state.positions.found(lookup, listed),
                 Some(Err(refusal)) if fetch_failure(refusal.code) == FetchFailure::Fatal => {
                     drop(state);
                     let (partition, code) = (lookup.partition.clone(), refusal.code);
@@ -396,5 +401,6 @@ fn partition_fetch(fetchable: &Fetchable, metadata: &Metadata) -> PartitionFetch
         topic_id: metadata.topic(topic).map_or(Uuid::ZERO, |topic| topic.id),
         offset: fetchable.offset,
         current_leader_epoch: metadata.partition(topic, *partition).map_or(-1, |p| p.leader_epoch),
+        last_fetched_epoch: fetchable.fetched_epoch,
     }
 }

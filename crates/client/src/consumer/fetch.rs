@@ -8,11 +8,11 @@ use klamm_protocol::messages::FetchRequest;
 use klamm_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use klamm_protocol::messages::fetch_response::PartitionData as PartitionResponse;
 use klamm_protocol::{ApiKey, DecodeError, ErrorCode, Uuid};
-use klamm_records::{AnyBatch, BatchError};
+use klamm_records::{AnyBatch, Batch, BatchError};
 
 use super::aborted::{AbortedFilter, AbortedTransaction};
 use super::fetch_session::{PartitionFetch, SessionFetch};
-use super::positions::{Content, Fetchable, PartitionData};
+use super::positions::{Content, EpochEnd, Fetchable, PartitionData};
 use super::records::CorruptBatch;
 use crate::cluster::Metadata;
 use crate::config::{ConsumerConfig, IsolationLevel};
@@ -21,6 +21,8 @@ use crate::{RequestError, TopicPartition};
 
 /// Since version 13 a fetch names topics by their id.
 const FIRST_VERSION_WITH_IDS: i16 = 13;
+/// Since version 12 a leader compares the epoch of what was fetched last with its log.
+const FIRST_VERSION_WITH_FETCHED_EPOCHS: i16 = 12;
 
 /// An answer, sorted by partition.
 pub(super) struct FetchAnswer {
@@ -32,6 +34,8 @@ pub(super) struct FetchAnswer {
 /// What an answer says of one partition.
 pub(super) enum PartitionAnswer {
     Data(PartitionData),
+    /// The leader's log is not the one that was read.
+    Diverged(EpochEnd),
     Refused {
         code: ErrorCode,
         /// The leader and its epoch, when the broker is not it.
@@ -50,10 +54,10 @@ pub(super) async fn fetch(
     let ids_known = ids.chain(session.forgotten.iter().map(|(_, id)| *id)).all(|id| !id.is_zero());
     let version = if ids_known { newest } else { newest.min(FIRST_VERSION_WITH_IDS - 1) };
     let timeout = connection.timeout() + std::time::Duration::from_millis(config.fetch_max_wait_ms as u64);
-    connection.enqueue(&request(config, session), version, timeout).await?.response().await
+    connection.enqueue(&request(config, session, version), version, timeout).await?.response().await
 }
 
-fn request(config: &ConsumerConfig, session: SessionFetch) -> FetchRequest<'static> {
+fn request(config: &ConsumerConfig, session: SessionFetch, version: i16) -> FetchRequest<'static> {
     let mut topics: BTreeMap<Arc<str>, FetchTopic<'static>> = BTreeMap::new();
     for (partition, fetch) in session.changed {
         let topic = topics.entry(Arc::clone(&partition.topic)).or_insert_with(|| FetchTopic {
@@ -61,7 +65,7 @@ fn request(config: &ConsumerConfig, session: SessionFetch) -> FetchRequest<'stat
             topic_id: fetch.topic_id,
             ..FetchTopic::default()
         });
-        topic.partitions.push(fetch_partition(config, &partition, fetch));
+        topic.partitions.push(fetch_partition(config, &partition, fetch, version));
     }
     let mut forgotten: BTreeMap<(Arc<str>, [u8; 16]), Vec<i32>> = BTreeMap::new();
     for (partition, id) in session.forgotten {
@@ -89,11 +93,14 @@ fn fetch_partition(
     config: &ConsumerConfig,
     partition: &TopicPartition,
     fetch: PartitionFetch,
+    version: i16,
 ) -> FetchPartition {
+    let compares_epochs = version >= FIRST_VERSION_WITH_FETCHED_EPOCHS;
     FetchPartition {
         partition: partition.partition,
         current_leader_epoch: fetch.current_leader_epoch,
         fetch_offset: fetch.offset,
+        last_fetched_epoch: if compares_epochs { fetch.last_fetched_epoch } else { -1 },
         partition_max_bytes: config.max_partition_fetch_bytes,
         ..FetchPartition::default()
     }
@@ -134,6 +141,10 @@ fn partition_answer(
         let leader = Some((response.current_leader.leader_id, response.current_leader.leader_epoch));
         let leader = leader.filter(|(leader, _)| *leader >= 0);
         return PartitionAnswer::Refused { code: response.error_code, leader };
+    }
+    let end = &response.diverging_epoch;
+    if end.end_offset >= 0 {
+        return PartitionAnswer::Diverged(EpochEnd { epoch: end.epoch, end_offset: end.end_offset });
     }
     let (contents, corrupt) = contents(frame, &response, offset, config);
     let committed_only = config.isolation_level == IsolationLevel::ReadCommitted;
@@ -208,21 +219,22 @@ fn check_offsets(batch: &AnyBatch<'_>, due: Due) -> Result<(), CorruptBatch> {
 
 fn content(frame: &Arc<Vec<u8>>, batch: &AnyBatch<'_>, filter: &mut AbortedFilter) -> Content {
     let next_offset = batch.last_offset() + 1;
-    match leader_epoch_if_wanted(batch, filter) {
-        None => Content::Skip { next_offset },
-        Some(leader_epoch) => {
-            let range = range_within(frame, batch.bytes());
-            Content::Batch { frame: Arc::clone(frame), range, next_offset, leader_epoch }
-        }
+    // Before format v2 batches name no leader.
+    let (is_void, leader_epoch) = match batch {
+        AnyBatch::V2(batch) => (is_void(batch, filter), batch.header().partition_leader_epoch),
+        AnyBatch::Legacy(_) => (false, -1),
+    };
+    if is_void {
+        return Content::Skip { next_offset, leader_epoch };
     }
+    let range = range_within(frame, batch.bytes());
+    Content::Batch { frame: Arc::clone(frame), range, next_offset, leader_epoch }
 }
 
-/// The leader epoch of a batch that is to be delivered; −1 before format v2. `None` for what is void or not data.
-fn leader_epoch_if_wanted(batch: &AnyBatch<'_>, filter: &mut AbortedFilter) -> Option<i32> {
-    let AnyBatch::V2(batch) = batch else { return Some(-1) };
+/// Whether there is nothing to deliver of a batch.
+fn is_void(batch: &Batch<'_>, filter: &mut AbortedFilter) -> bool {
     let header = batch.header();
-    let is_void = filter.is_aborted(batch) || header.attributes.is_control() || header.count == 0;
-    (!is_void).then_some(header.partition_leader_epoch)
+    filter.is_aborted(batch) || header.attributes.is_control() || header.count == 0
 }
 
 /// Where in the frame a slice of it lies.
@@ -283,13 +295,10 @@ mod tests {
             .iter()
             .map(|content| match content {
                 Content::Batch { range, next_offset, .. } => {
-                    assert_eq!(
-                        klamm_records::Batch::parse(&frame[range.clone()]).map(|b| b.bytes().len()),
-                        Ok(range.len())
-                    );
+                    assert_eq!(Batch::parse(&frame[range.clone()]).map(|b| b.bytes().len()), Ok(range.len()));
                     (true, *next_offset)
                 }
-                Content::Skip { next_offset } => (false, *next_offset),
+                Content::Skip { next_offset, .. } => (false, *next_offset),
                 other => panic!("{other:?}"),
             })
             .collect();

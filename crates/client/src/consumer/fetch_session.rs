@@ -18,6 +18,7 @@ pub(super) struct PartitionFetch {
     pub(super) topic_id: Uuid,
     pub(super) offset: i64,
     pub(super) current_leader_epoch: i32,
+    pub(super) last_fetched_epoch: i32,
 }
 
 /// What the next request of a session must say.
@@ -92,7 +93,12 @@ mod tests {
     use super::*;
 
     fn fetch(offset: i64) -> PartitionFetch {
-        PartitionFetch { topic_id: Uuid::from_u128(1), offset, current_leader_epoch: 0 }
+        PartitionFetch {
+            topic_id: Uuid::from_u128(1),
+            offset,
+            current_leader_epoch: 0,
+            last_fetched_epoch: 0,
+        }
     }
 
     fn wanted(partitions: &[(i32, i64)]) -> BTreeMap<TopicPartition, PartitionFetch> {
@@ -144,6 +150,16 @@ mod tests {
         let mut session = FetchSession { id: 5, epoch: i32::MAX, known: BTreeMap::new() };
         session.answered(ErrorCode::NONE, 5);
         assert_eq!(session.request(BTreeMap::new()).session_epoch, 1);
+    }
+
+    #[test]
+    fn another_epoch_at_the_same_offset_is_told() {
+        let mut session = FetchSession::default();
+        session.request(wanted(&[(0, 5)]));
+        session.answered(ErrorCode::NONE, 77);
+        let epoch_known = PartitionFetch { last_fetched_epoch: 1, ..fetch(5) };
+        let request = session.request([(TopicPartition::new("t", 0), epoch_known)].into());
+        assert_eq!(shown(&request), (77, 1, vec![0], vec![]));
     }
 
     #[test]

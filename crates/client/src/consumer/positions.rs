@@ -7,15 +7,20 @@
 //! - `position` is the offset of the record to be delivered next, `fetch_offset` that of the batch to be fetched next;
 //!   `position` ≤ `fetch_offset`, and what lies between is in the buffer.
 //! - What befalls a partition waits in the buffer behind the records that were fetched before it.
+//! - `fetched_epoch` is the epoch of the leader that wrote what is before `fetch_offset`, `leader_epoch` that of what is before
+//!   `position`.
 //! - An answer is taken only by the state that asked for it: every seek makes a new `version`.
 //! - `buffered_bytes` of all partitions together is what the buffer holds.
+
+mod divergence;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(super) use self::divergence::EpochEnd;
 use crate::TopicPartition;
-use crate::admin::OffsetSpec;
+use crate::admin::{ListedOffset, OffsetSpec};
 use crate::config::AutoOffsetReset;
 use crate::consumer::group::offsets::GroupOffset;
 use crate::consumer::{ConsumeError, CorruptBatch};
@@ -48,7 +53,7 @@ pub(super) enum Content {
     /// A batch in a response's frame, and the offset behind it.
     Batch { frame: Arc<Vec<u8>>, range: Range<usize>, next_offset: i64, leader_epoch: i32 },
     /// Nothing to deliver up to this offset: control batches, aborted records.
-    Skip { next_offset: i64 },
+    Skip { next_offset: i64, leader_epoch: i32 },
     /// The end of the partition.
     End { offset: i64 },
     /// From here on nothing is read before a seek.
@@ -91,7 +96,7 @@ pub(super) struct Fetchable {
     pub(super) version: u64,
     pub(super) offset: i64,
     /// The epoch of the leader that wrote what is before the offset; −1 when nobody has said. A leader of an earlier one may not have it.
-    pub(super) leader_epoch: i32,
+    pub(super) fetched_epoch: i32,
 }
 
 /// What could be fetched.
@@ -122,6 +127,7 @@ struct State {
     committed: i64,
     fetch_offset: i64,
     leader_epoch: i32,
+    fetched_epoch: i32,
     is_paused: bool,
     buffered_bytes: usize,
     high_watermark: Option<i64>,
@@ -142,6 +148,7 @@ impl State {
             committed: UNKNOWN,
             fetch_offset: UNKNOWN,
             leader_epoch: -1,
+            fetched_epoch: -1,
             is_paused: false,
             buffered_bytes: 0,
             high_watermark: None,
@@ -152,13 +159,14 @@ impl State {
             StartAt::Earliest => state.step = Step::NeedsOffset(OffsetSpec::Earliest),
             StartAt::Latest => state.step = Step::NeedsOffset(OffsetSpec::Latest),
             StartAt::Timestamp(ms) => state.step = Step::NeedsOffset(OffsetSpec::Timestamp(ms)),
-            StartAt::Offset(offset) => state.start_from(offset),
+            StartAt::Offset(offset) => state.start_from(offset, -1),
         }
         state
     }
 
-    fn start_from(&mut self, offset: i64) {
+    fn start_from(&mut self, offset: i64, epoch: i32) {
         self.step = Step::Ready;
+        (self.leader_epoch, self.fetched_epoch) = (epoch, epoch);
         (self.position, self.processed, self.fetch_offset) = (offset, offset, offset);
     }
 
@@ -276,9 +284,8 @@ impl Positions {
                 continue;
             };
             if let Some(offset) = offsets.get(partition) {
-                state.start_from(offset.offset);
+                state.start_from(offset.offset, offset.leader_epoch.unwrap_or(-1));
                 state.committed = offset.offset;
-                state.leader_epoch = offset.leader_epoch.unwrap_or(-1);
             } else if let Some(spec) = reset_spec(self.limits.reset, now_ms) {
                 state.step = Step::NeedsOffset(spec);
             } else {
@@ -302,15 +309,15 @@ impl Positions {
         lookups
     }
 
-    /// The answer to a look-up: `None` if no record is as asked for.
-    pub(super) fn found(&mut self, lookup: &Lookup, offset: Option<i64>) {
+    /// The answer to a look-up.
+    pub(super) fn found(&mut self, lookup: &Lookup, listed: &ListedOffset) {
         let Some(state) = self.states.get_mut(&lookup.partition).filter(|s| s.version == lookup.version)
         else {
             return;
         };
         state.is_asking = false;
-        match offset {
-            Some(offset) => state.start_from(offset),
+        match listed.offset {
+            Some(offset) => state.start_from(offset, listed.leader_epoch),
             // No record is that young: begin with the next one.
             None => state.step = Step::NeedsOffset(OffsetSpec::Latest),
         }
@@ -337,8 +344,8 @@ impl Positions {
             if state.buffered_bytes >= self.limits.partition_bytes_max {
                 fetchables.full.push(partition);
             } else {
-                let State { version, fetch_offset: offset, leader_epoch, .. } = *state;
-                fetchables.ready.push(Fetchable { partition, version, offset, leader_epoch });
+                let State { version, fetch_offset: offset, fetched_epoch, .. } = *state;
+                fetchables.ready.push(Fetchable { partition, version, offset, fetched_epoch });
             }
         }
         fetchables
@@ -347,7 +354,7 @@ impl Positions {
     /// The topic is another one of the same name: its leaders' epochs begin anew.
     pub(super) fn forget_epochs(&mut self, topic: &str) {
         let of_topic = self.states.iter_mut().filter(|(partition, _)| *partition.topic == *topic);
-        of_topic.for_each(|(_, state)| state.leader_epoch = -1);
+        of_topic.for_each(|(_, state)| (state.leader_epoch, state.fetched_epoch) = (-1, -1));
     }
 
     /// A fetch of this partition is on its way.
@@ -370,6 +377,7 @@ impl Positions {
                 self.buffered_bytes += range.len();
             }
             state.fetch_offset = state.fetch_offset.max(next_offset(&content));
+            state.fetched_epoch = leader_epoch(&content).unwrap_or(state.fetched_epoch);
             self.buffer.push_back(Fetched { partition: partition.clone(), version, content });
         }
         if let Some(source) = data.corrupt {
@@ -442,6 +450,7 @@ impl Positions {
             let Some(fetched) = self.buffer.remove(at) else { break };
             let from_offset = state.position;
             state.position = state.position.max(next_offset(&fetched.content));
+            state.leader_epoch = leader_epoch(&fetched.content).unwrap_or(state.leader_epoch);
             if self.unprocessed.last() != Some(&fetched.partition) {
                 self.unprocessed.push(fetched.partition.clone());
             }
@@ -455,8 +464,7 @@ impl Positions {
                     (state.step, state.is_asking) = (Step::NeedsOffset(spec), false);
                     self.has_work = true;
                 }
-                Content::Batch { frame, range, leader_epoch, .. } => {
-                    state.leader_epoch = leader_epoch;
+                Content::Batch { frame, range, .. } => {
                     state.buffered_bytes -= range.len();
                     self.buffered_bytes -= range.len();
                     let has_room = state.buffered_bytes < self.limits.partition_bytes_max;
@@ -514,9 +522,17 @@ impl Positions {
 /// The offset behind a content; one before all others if it does not move the position.
 fn next_offset(content: &Content) -> i64 {
     match content {
-        Content::Batch { next_offset, .. } | Content::Skip { next_offset } => *next_offset,
+        Content::Batch { next_offset, .. } | Content::Skip { next_offset, .. } => *next_offset,
         Content::End { offset } => *offset,
         Content::Failed(_) | Content::Restart(_) => UNKNOWN,
+    }
+}
+
+/// The epoch of the leader that wrote a content; `None` if it is not of the log.
+fn leader_epoch(content: &Content) -> Option<i32> {
+    match content {
+        Content::Batch { leader_epoch, .. } | Content::Skip { leader_epoch, .. } => Some(*leader_epoch),
+        Content::End { .. } | Content::Failed(_) | Content::Restart(_) => None,
     }
 }
 

@@ -1,15 +1,17 @@
 //! The consumer against brokers that cut connections, forget sessions and move leaders.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID, metadata};
 use crate::grouping::{COMMITTED_EPOCH, offset_fetch};
 use klamm_client::{
     ConsumeError, Consumer, ConsumerConfig, ErrorCode, Event, OffsetSpec, StartAt, TopicPartition,
 };
-use klamm_protocol::messages::fetch_response::{FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
+use klamm_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
 use klamm_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
@@ -35,7 +37,12 @@ fn partition() -> TopicPartition {
 
 /// Two records at `offset` and behind.
 fn batch(offset: i64, compression: Compression) -> Vec<u8> {
-    let mut builder = BatchBuilder::new(offset).codec(compression);
+    batch_of(offset, -1, compression)
+}
+
+/// The same, written by the leader of this epoch.
+fn batch_of(offset: i64, leader_epoch: i32, compression: Compression) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(offset).partition_leader_epoch(leader_epoch).codec(compression);
     for _ in 0..2 {
         builder.append(&NewRecord { value: Some(b"v"), ..NewRecord::default() });
     }
@@ -55,8 +62,18 @@ fn answer(session_id: i32, partition: PartitionData<'static>) -> Reply {
     Reply::answer(FetchResponse { session_id, responses: vec![topic], ..Default::default() })
 }
 
+/// The offset asked for, and the epoch of what is before it.
+fn asked_behind(request: &Incoming) -> (i64, i32) {
+    let asked = &request.decode::<FetchRequest<'_>>().topics[0].partitions[0];
+    (asked.fetch_offset, asked.last_fetched_epoch)
+}
+
 fn data(offset: i64) -> PartitionData<'static> {
-    let records = batch(offset, Compression::Lz4);
+    data_of(offset, -1)
+}
+
+fn data_of(offset: i64, leader_epoch: i32) -> PartitionData<'static> {
+    let records = batch_of(offset, leader_epoch, Compression::Lz4);
     PartitionData {
         high_watermark: 100,
         records: Some(Records::Bytes(records.into())),
@@ -180,6 +197,34 @@ async fn a_leader_older_than_what_was_read_is_not_asked() {
     consumer.assign([(partition(), StartAt::Committed)]).expect("assigned");
     assert_eq!(offsets(&mut consumer, 2).await, [42, 43]);
     assert!(cluster.received(ApiKey::Fetch).iter().all(|request| request.broker == 2));
+}
+
+/// The leader of epoch 5 had records that the next one never got (KIP-320): a fetch behind them names their epoch, and goes back.
+#[tokio::test]
+async fn a_log_that_was_cut_is_read_again_from_there() {
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let is_cut_by_now = Arc::clone(&is_cut);
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::Metadata => Some(Reply::answer(metadata(&request.ports, 1, |_| (1, 6)))),
+        ApiKey::Fetch => Some(match asked_behind(request) {
+            (10, -1) => answer(0, data_of(10, 5)),
+            (12, 5) if is_cut_by_now.load(Ordering::Relaxed) => {
+                let diverging_epoch = EpochEndOffset { epoch: 4, end_offset: 11 };
+                answer(0, PartitionData { diverging_epoch, ..PartitionData::default() })
+            }
+            (12, 5) => answer(0, PartitionData::default()),
+            (11, 4) => answer(0, data_of(11, 6)),
+            (13, 6) => Reply::Silence,
+            asked => panic!("{asked:?}"),
+        }),
+        _ => None,
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[]);
+    consumer.assign([(partition(), StartAt::Offset(10))]).expect("assigned");
+    assert_eq!(offsets(&mut consumer, 2).await, [10, 11]);
+    is_cut.store(true, Ordering::Relaxed);
+    assert_eq!(offsets(&mut consumer, 2).await, [11, 12]);
 }
 
 #[tokio::test]

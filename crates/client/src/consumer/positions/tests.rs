@@ -14,6 +14,10 @@ fn batch(next_offset: i64, bytes: usize) -> Content {
     Content::Batch { frame: Arc::default(), range: 0..bytes, next_offset, leader_epoch: 3 }
 }
 
+fn listed(offset: Option<i64>) -> ListedOffset {
+    ListedOffset { offset, timestamp_ms: None, leader_epoch: 1 }
+}
+
 fn data(contents: Vec<Content>, end: i64) -> PartitionData {
     PartitionData { contents, corrupt: None, high_watermark: end, end_offset: end }
 }
@@ -31,8 +35,8 @@ fn a_partition_finds_its_start() {
     let lookups = positions.take_lookups(0);
     let specs: Vec<_> = lookups.iter().map(|l| (l.partition.partition, l.spec)).collect();
     assert_eq!(specs, [(1, OffsetSpec::Earliest), (2, OffsetSpec::Timestamp(50))]);
-    positions.found(&lookups[0], Some(2));
-    positions.found(&lookups[1], None);
+    positions.found(&lookups[0], &listed(Some(2)));
+    positions.found(&lookups[1], &listed(None));
     assert_eq!(positions.take_lookups(0)[0].spec, OffsetSpec::Latest, "no record is that young");
     let offsets: Vec<_> = positions.fetchable(0).ready.iter().map(|f| f.offset).collect();
     assert_eq!(offsets, [7, 2]);
@@ -57,7 +61,7 @@ fn delivery_moves_the_position_and_asking_again_the_commit() {
     let version = positions.fetchable(0).ready[0].version;
     positions.fetching(&t(0));
     assert_eq!(positions.fetchable(0), Fetchables::default(), "on its way");
-    let contents = vec![batch(8, 60), Content::Skip { next_offset: 9 }, batch(12, 60)];
+    let contents = vec![batch(8, 60), Content::Skip { next_offset: 9, leader_epoch: 3 }, batch(12, 60)];
     positions.fetched(&t(0), version, data(contents, 12));
     positions.check_invariants();
     assert_eq!(positions.fetchable(0).full, [t(0)], "enough in the buffer");
@@ -184,4 +188,49 @@ fn out_of_range_without_a_policy_is_an_error() {
     assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
     assert!(matches!(positions.next(), Some(Delivery::Failed(ConsumeError::NoOffset { .. }))));
     assert!(positions.take_lookups(500).is_empty(), "it waits for a seek");
+}
+
+/// A partition whose records up to 5 are delivered and those up to 9 in the buffer, all of leader 3.
+fn with_five_delivered(reset: AutoOffsetReset) -> (Positions, u64) {
+    let (mut positions, version) = with_five_buffered(reset);
+    positions.fetched(&t(0), version, data(vec![batch(9, 10)], 9));
+    assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
+    positions.fetching(&t(0));
+    (positions, version)
+}
+
+#[test]
+fn a_cut_log_is_read_again_from_where_it_was_cut() {
+    // Where the leader's epoch 2 ends, the position, and what is fetched next.
+    let table = [
+        ("what was delivered is cut", 4, 4, (4, 2)),
+        ("what was fetched ahead is cut", 7, 5, (5, 3)),
+        ("all is there, as others wrote it", 9, 5, (9, 2)),
+    ];
+    for (name, end_offset, position, next) in table {
+        let (mut positions, version) = with_five_delivered(AutoOffsetReset::Latest);
+        assert_eq!(positions.fetchable(0), Fetchables::default(), "on its way");
+        positions.note_processed();
+        positions.diverged(&t(0), version, EpochEnd { epoch: 2, end_offset }, 0);
+        assert_eq!(positions.position(&t(0)), Some(position), "{name}");
+        let asked = positions.fetchable(0).ready.remove(0);
+        assert_eq!((asked.offset, asked.fetched_epoch), next, "{name}");
+        assert_eq!(positions.to_commit(true)[&t(0)].offset, position, "{name}");
+        positions.check_invariants();
+        let is_kept = matches!(positions.next(), Some(Delivery::Batch { .. }));
+        assert_eq!(is_kept, next.0 == 9, "{name}");
+    }
+}
+
+#[test]
+fn without_a_policy_a_cut_log_is_an_error_if_it_was_delivered() {
+    for (end_offset, is_error) in [(4, true), (7, false)] {
+        let (mut positions, version) = with_five_delivered(AutoOffsetReset::None);
+        positions.diverged(&t(0), version, EpochEnd { epoch: 2, end_offset }, 0);
+        let delivered = positions.next();
+        let is_told = matches!(delivered, Some(Delivery::Failed(ConsumeError::NoOffset { .. })));
+        assert_eq!((is_told, positions.position(&t(0))), (is_error, Some(5)), "{end_offset}: {delivered:?}");
+        assert_eq!(positions.fetchable(0).ready.is_empty(), is_error, "{end_offset}: it waits for a seek");
+        positions.check_invariants();
+    }
 }
