@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use klamm_protocol::ErrorCode;
 
-use super::Shared;
 use super::group::offsets::{self, Committer, GroupOffset, OffsetsError};
+use super::{Event, Shared, State};
 use crate::{RequestError, TopicPartition};
 
 /// Why offsets are not committed.
@@ -58,7 +58,9 @@ pub(super) async fn commit_positions(shared: &Shared, done: Done) -> Result<(), 
         if done == Done::Delivered {
             state.positions.note_processed();
         }
-        (state.positions.to_commit(done == Done::Processed), state.committer.clone())
+        let offsets = state.positions.to_commit(done == Done::Processed);
+        check_membership(&state, &offsets)?;
+        (offsets, state.committer.clone())
     };
     commit(shared, &offsets, &committer).await
 }
@@ -69,8 +71,27 @@ pub(super) async fn commit_offsets(
     offsets: &BTreeMap<TopicPartition, GroupOffset>,
 ) -> Result<(), CommitError> {
     let _turn = shared.committing.lock().await;
-    let committer = shared.state.lock().committer.clone();
+    let committer = {
+        let state = shared.state.lock();
+        check_membership(&state, offsets)?;
+        state.committer.clone()
+    };
     commit(shared, offsets, &committer).await
+}
+
+/// A subscribed consumer commits as a member, and for what it still has. As nobody it could move a group's offsets back while
+/// that has no members; and where the partitions are lost and the application does not know yet, it must not take a commit of
+/// nothing for one of what it was given.
+fn check_membership(
+    state: &State,
+    offsets: &BTreeMap<TopicPartition, GroupOffset>,
+) -> Result<(), CommitError> {
+    let has_unknown_loss = || state.notices.iter().any(|notice| matches!(notice, Ok(Event::Lost(_))));
+    let is_nobody = !offsets.is_empty() && state.committer.generation < 0;
+    if !state.topics.is_empty() && (is_nobody || has_unknown_loss()) {
+        return Err(CommitError::Refused { code: ErrorCode::ILLEGAL_GENERATION, partition: None });
+    }
+    Ok(())
 }
 
 /// Commits offsets, looking the coordinator up again as long as answers say that it is worth it. All attempts are in the name of

@@ -17,7 +17,7 @@ use super::group::membership::{Action, Identity, Join, Joined, Membership, Membe
 use super::group::offsets::Committer;
 use super::group::subscription::PROTOCOL_TYPE;
 use super::positions::StartAt;
-use super::{CommitError, ConsumeError, Event, Revocation, Shared, commit};
+use super::{CommitError, ConsumeError, Event, Revocation, Shared, State, commit};
 use crate::clock::now_ms;
 use crate::cluster::{Metadata, Topics};
 use crate::config::ConsumerConfig;
@@ -183,26 +183,25 @@ impl GroupDriver {
         }
         let is_committed = !auto_commit || self.is_committed_before_revocation;
         if is_late || (revocation == Revocation::Done && is_committed) {
-            self.finish_giving_up(shared);
+            self.finish_giving_up(&mut shared.state.lock());
             self.membership.gave_up();
+            shared.ready.notify_waiters();
             return None;
         }
         Some(self.give_up_deadline_ms)
     }
 
-    fn finish_giving_up(&mut self, shared: &Shared) {
-        let mut state = shared.state.lock();
+    fn finish_giving_up(&mut self, state: &mut State) {
         let given_up = std::mem::take(&mut self.giving_up);
         state.remove_group_partitions(&given_up);
         state.revocation = Revocation::None;
-        drop(state);
-        shared.ready.notify_waiters();
     }
 
+    /// All under one lock: a commit that no longer finds the partitions must find that they are lost.
     fn lose(&mut self, shared: &Shared, partitions: Vec<TopicPartition>) {
         self.losses += 1;
-        self.finish_giving_up(shared);
         let mut state = shared.state.lock();
+        self.finish_giving_up(&mut state);
         state.notices.retain(|notice| !matches!(notice, Ok(Event::Revoked(_))));
         if state.remove_group_partitions(&partitions) {
             state.notices.push_back(Ok(Event::Lost(partitions)));

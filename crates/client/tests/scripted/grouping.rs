@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use klamm_client::{CommitError, Consumer, ConsumerConfig, ErrorCode, Event, GroupOffset, TopicPartition};
 use klamm_protocol::ApiKey;
@@ -192,4 +192,38 @@ async fn a_commit_is_not_tried_again_once_the_partitions_are_lost() {
     let offsets = [(TopicPartition::new(TOPIC, 0), GroupOffset::new(50))].into();
     let refused = consumer.commit_offsets(&offsets).await.expect_err("lost");
     assert!(matches!(refused, CommitError::Refused { code: ErrorCode::ILLEGAL_GENERATION, .. }), "{refused}");
+}
+
+/// The member is forgotten and does not get back into the group.
+#[tokio::test]
+async fn who_is_no_member_any_more_commits_nothing() {
+    let coordinator = Coordinator { rebalances: Mutex::new(1) };
+    let is_lost = AtomicBool::new(false);
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::Heartbeat => {
+            is_lost.store(true, Ordering::Relaxed);
+            let error_code = ErrorCode::UNKNOWN_MEMBER_ID;
+            Some(Reply::answer(HeartbeatResponse { error_code, ..Default::default() }))
+        }
+        ApiKey::JoinGroup if is_lost.load(Ordering::Relaxed) => Some(Reply::Silence),
+        _ => coordinator.reply(request),
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[("enable.auto.commit", "false")]);
+    consumer.subscribe([TOPIC]).expect("a group");
+    let assigned = consumer.next().await.expect("an event");
+    assert!(matches!(assigned, Event::Assigned(_)), "{assigned:?}");
+    while !consumer.assignment().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let is_refused = |result| {
+        matches!(result, Err(CommitError::Refused { code: ErrorCode::ILLEGAL_GENERATION, partition: None }))
+    };
+    assert!(is_refused(consumer.commit().await), "nobody has told the application of the loss");
+    let lost = consumer.next().await.expect("an event");
+    assert!(matches!(lost, Event::Lost(_)), "{lost:?}");
+    let offsets = [(TopicPartition::new(TOPIC, 0), GroupOffset::new(50))].into();
+    assert!(is_refused(consumer.commit_offsets(&offsets).await), "not in the name of nobody");
+    consumer.commit().await.expect("there is nothing to commit");
+    assert!(cluster.received(ApiKey::OffsetCommit).is_empty());
 }
