@@ -127,6 +127,8 @@ pub(crate) struct Membership {
     leads: bool,
     has_coordinator: bool,
     is_finding: bool,
+    /// A join or sync is on its way, even if what has happened since makes its answer void.
+    is_request_sent: bool,
     is_heartbeat_sent: bool,
     heartbeat_due_ms: i64,
     not_before_ms: i64,
@@ -146,6 +148,7 @@ impl Membership {
             leads: false,
             has_coordinator: false,
             is_finding: false,
+            is_request_sent: false,
             is_heartbeat_sent: false,
             heartbeat_due_ms: 0,
             not_before_ms: 0,
@@ -202,14 +205,12 @@ impl Membership {
 
     /// When [`Membership::poll`] has something to do even if nothing happens; `None` while it waits for a report.
     pub(crate) fn next_ms(&self) -> Option<i64> {
-        let join = match &self.phase {
-            Phase::Unjoined | Phase::Syncing { request: Some(_), .. } => Some(self.not_before_ms),
-            _ => None,
-        };
+        let is_due = matches!(self.phase, Phase::Unjoined | Phase::Syncing { request: Some(_), .. });
+        let request = (is_due && !self.is_request_sent).then_some(self.not_before_ms);
         let find = (!self.has_coordinator && !self.is_finding && self.needs_coordinator())
             .then_some(self.not_before_ms);
         let heartbeat = (self.sends_heartbeats() && !self.is_heartbeat_sent).then_some(self.heartbeat_due_ms);
-        let talking = if self.has_coordinator { join.into_iter().chain(heartbeat).min() } else { None };
+        let talking = if self.has_coordinator { request.into_iter().chain(heartbeat).min() } else { None };
         find.into_iter().chain(talking).min()
     }
 
@@ -255,16 +256,22 @@ impl Membership {
         }
     }
 
-    /// The join or sync that is due.
+    /// The join or sync that is due, once the one before is answered: a coordinator takes a second join for that of another member, or
+    /// for one that makes the first void, and does not say which of them an answer is for.
     fn request(&mut self) -> Option<Action> {
-        match &mut self.phase {
+        if self.is_request_sent {
+            return None;
+        }
+        let request = match &mut self.phase {
             Phase::Unjoined => {
                 self.phase = Phase::Joining;
                 Some(Action::Join(self.join()))
             }
             Phase::Syncing { request, .. } => request.take().map(Action::Sync),
             _ => None,
-        }
+        };
+        self.is_request_sent = request.is_some();
+        request
     }
 
     fn join(&self) -> Join {
@@ -340,15 +347,19 @@ impl Membership {
         self.back_off(now_ms);
         if is_heartbeat {
             self.is_heartbeat_sent = false;
-        } else if matches!(self.phase, Phase::Joining | Phase::Assigning { .. } | Phase::Syncing { .. }) {
+            return;
+        }
+        self.is_request_sent = false;
+        if matches!(self.phase, Phase::Joining | Phase::Syncing { .. }) {
             self.rejoin();
         }
     }
 
     /// JoinGroup was answered.
     pub(crate) fn joined(&mut self, answer: Joined, now_ms: i64) {
+        self.is_request_sent = false;
         if self.phase != Phase::Joining {
-            return;
+            return self.joined_too_late(answer);
         }
         if answer.code == ErrorCode::MEMBER_ID_REQUIRED {
             self.identity.member_id = answer.member_id;
@@ -372,6 +383,18 @@ impl Membership {
         };
     }
 
+    /// The subscription has changed since. What stays of such an answer is the name that the group knows us by.
+    fn joined_too_late(&mut self, answer: Joined) {
+        let is_named = !answer.code.is_error() || answer.code == ErrorCode::MEMBER_ID_REQUIRED;
+        match self.phase {
+            Phase::Unjoined if is_named => self.identity.member_id = answer.member_id,
+            Phase::Idle if is_named && self.config.instance_id.is_none() => {
+                self.pending.push(Action::Leave(answer.member_id));
+            }
+            _ => {}
+        }
+    }
+
     fn syncing(&self, assignor: Assignor, assignments: Vec<(String, Vec<u8>)>) -> Phase {
         let identity = self.identity.clone();
         Phase::Syncing { assignor, request: Some(Sync { identity, protocol: assignor.name(), assignments }) }
@@ -389,6 +412,7 @@ impl Membership {
 
     /// SyncGroup was answered.
     pub(crate) fn synced(&mut self, code: ErrorCode, assignment: &[u8], now_ms: i64) {
+        self.is_request_sent = false;
         if !matches!(self.phase, Phase::Syncing { request: None, .. }) {
             return;
         }

@@ -51,6 +51,11 @@ fn joined(generation: i32, protocol: &str) -> Joined {
     }
 }
 
+/// Refused, but with a name to come back under.
+fn named() -> Joined {
+    Joined { code: ErrorCode::MEMBER_ID_REQUIRED, member_id: "me".to_owned(), ..Joined::default() }
+}
+
 /// Goes through join and sync as a plain member.
 fn settle(membership: &mut Membership, generation: i32, protocol: &str, indexes: &[i32], now_ms: i64) {
     membership.joined(joined(generation, protocol), now_ms);
@@ -80,9 +85,7 @@ fn a_new_member_asks_for_a_name_first() {
     assert_eq!(kinds(&membership.poll(100)), ["find"]);
     membership.coordinator_found(true, 100);
     assert_eq!(kinds(&membership.poll(100)), ["join as \"\""]);
-    let named =
-        Joined { code: ErrorCode::MEMBER_ID_REQUIRED, member_id: "me".to_owned(), ..Joined::default() };
-    membership.joined(named, 110);
+    membership.joined(named(), 110);
     assert_eq!(kinds(&membership.poll(110)), ["join as \"me\""]);
     settle(&mut membership, 1, "range", &[0, 1], 120);
     assert_eq!(kinds(&membership.poll(120)), ["assigned 0,1"]);
@@ -196,4 +199,41 @@ fn a_changed_subscription_joins_again() {
         (kinds(&membership.poll(0)), membership.next_ms()),
         (vec!["leave as \"me\"".to_owned()], None)
     );
+}
+
+#[test]
+fn a_subscription_that_changes_on_the_way_waits_for_the_answer() {
+    let nothing = Vec::<String>::new();
+    let mut membership = membership(&[Assignor::Range]);
+    membership.poll(0);
+    membership.coordinator_found(true, 0);
+    assert_eq!(kinds(&membership.poll(0)), ["join as \"\""]);
+    membership.subscribe(vec!["u".to_owned()]);
+    assert_eq!((kinds(&membership.poll(0)), membership.next_ms()), (nothing.clone(), None));
+    membership.joined(named(), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["join as \"me\""]);
+    membership.subscribe(vec!["v".to_owned()]);
+    assert_eq!((kinds(&membership.poll(0)), membership.next_ms()), (nothing.clone(), None));
+    membership.joined(joined(1, "range"), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["join as \"me\""]);
+    membership.joined(joined(2, "range"), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["sync 0 assignments"]);
+    membership.subscribe(vec!["t".to_owned()]);
+    assert_eq!((kinds(&membership.poll(0)), membership.next_ms()), (nothing, None));
+    membership.synced(ErrorCode::NONE, &assignment(&[0]), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["join as \"me\""]);
+    settle(&mut membership, 3, "range", &[1], 0);
+    assert_eq!(kinds(&membership.poll(0)), ["assigned 1"]);
+}
+
+#[test]
+fn a_name_that_comes_after_unsubscribing_is_given_back() {
+    let mut membership = membership(&[Assignor::Range]);
+    membership.poll(0);
+    membership.coordinator_found(true, 0);
+    assert_eq!(kinds(&membership.poll(0)), ["join as \"\""]);
+    membership.subscribe(Vec::new());
+    assert_eq!(kinds(&membership.poll(0)), Vec::<String>::new());
+    membership.joined(named(), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["leave as \"me\""]);
 }
