@@ -77,7 +77,7 @@ impl GroupDriver {
         now: i64,
     ) -> Option<i64> {
         let poll_at = self.check_polling(shared, now);
-        self.membership.subscribe(wanted_topics(shared));
+        self.subscribe(shared);
         let revoke_at = self.go_on_giving_up(shared, events, now);
         let commit_at = self.auto_commit(shared, events, now);
         for action in self.membership.poll(now) {
@@ -85,6 +85,15 @@ impl GroupDriver {
         }
         self.publish_identity(shared);
         [poll_at, revoke_at, commit_at, self.membership.next_ms()].into_iter().flatten().min()
+    }
+
+    /// Tells the membership what to be a member for: nothing while the application is not polling, so that others can do the work.
+    fn subscribe(&mut self, shared: &Shared) {
+        let mut state = shared.state.lock();
+        if std::mem::take(&mut state.has_unsubscribed) {
+            self.membership.subscribe(Vec::new());
+        }
+        self.membership.subscribe(if state.has_timed_out { Vec::new() } else { state.topics.clone() });
     }
 
     /// Notices when the application has not polled for too long.
@@ -198,12 +207,14 @@ impl GroupDriver {
     }
 
     /// All under one lock: a commit that no longer finds the partitions must find that they are lost.
-    fn lose(&mut self, shared: &Shared, partitions: Vec<TopicPartition>) {
+    fn lose(&mut self, shared: &Shared, mut partitions: Vec<TopicPartition>) {
         self.losses += 1;
         let mut state = shared.state.lock();
+        // What the application has given up by itself is no loss.
+        partitions.retain(|partition| state.positions.contains(partition));
         self.finish_giving_up(&mut state);
         state.notices.retain(|notice| !matches!(notice, Ok(Event::Revoked(_))));
-        if state.remove_group_partitions(&partitions) {
+        if state.remove_group_partitions(&partitions) && !partitions.is_empty() {
             state.notices.push_back(Ok(Event::Lost(partitions)));
         }
         drop(state);
@@ -312,12 +323,6 @@ async fn leave(shared: &Shared, group: &str, member_id: &str) {
     if let Err(error) = send_leave(shared, group, member_id).await {
         tracing::debug!(%error, "left the group without a word");
     }
-}
-
-/// What to be a member for: nothing while the application is not polling, so that others can do the work.
-fn wanted_topics(shared: &Shared) -> Vec<String> {
-    let state = shared.state.lock();
-    if state.has_timed_out { Vec::new() } else { state.topics.clone() }
 }
 
 /// The application may have gone over to an assignment of its own before this one came.

@@ -127,6 +127,8 @@ struct State {
     positions: Positions,
     /// What the group is to be told: the topics subscribed to.
     topics: Vec<String>,
+    /// The group is to be left first: the application has given up what it had from it.
+    has_unsubscribed: bool,
     notices: VecDeque<Result<Event, ConsumeError>>,
     /// Partitions about to be revoked are not delivered any more.
     revocation: Revocation,
@@ -146,6 +148,11 @@ impl State {
             partitions.iter().for_each(|partition| self.positions.remove(partition));
         }
         is_subscribed
+    }
+
+    fn unsubscribe(&mut self) {
+        self.has_unsubscribed |= !self.topics.is_empty();
+        self.topics.clear();
     }
 
     fn remove_all(&mut self) {
@@ -188,6 +195,7 @@ impl Consumer {
             state: Mutex::new(State {
                 positions,
                 topics: Vec::new(),
+                has_unsubscribed: false,
                 notices: VecDeque::new(),
                 revocation: Revocation::None,
                 committer,
@@ -208,16 +216,21 @@ impl Consumer {
     }
 
     /// Reads these topics as a member of the group: the group says which of their partitions. Takes the place of an
-    /// earlier subscription or assignment.
+    /// earlier subscription or assignment. No topics at all are the same as [`Consumer::unsubscribe`].
     pub fn subscribe<S: AsRef<str>>(&self, topics: impl IntoIterator<Item = S>) -> Result<(), ConsumeError> {
         if self.shared.config.group_id.is_none() {
             return Err(ConsumeError::NoGroup);
+        }
+        let topics: Vec<String> = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
+        if topics.is_empty() {
+            self.unsubscribe();
+            return Ok(());
         }
         let mut state = self.shared.state.lock();
         if state.topics.is_empty() {
             state.remove_all();
         }
-        state.topics = topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect();
+        state.topics = topics;
         state.last_poll_ms = now_ms();
         drop(state);
         self.shared.wake.notify_one();
@@ -227,7 +240,7 @@ impl Consumer {
     /// Leaves the group, or gives up the assignment: nothing is read any more.
     pub fn unsubscribe(&self) {
         let mut state = self.shared.state.lock();
-        state.topics.clear();
+        state.unsubscribe();
         state.remove_all();
         drop(state);
         self.shared.wake.notify_one();
@@ -245,7 +258,7 @@ impl Consumer {
             return Err(ConsumeError::NoGroup);
         }
         let mut state = self.shared.state.lock();
-        state.topics.clear();
+        state.unsubscribe();
         let gone: Vec<_> =
             state.positions.partitions().filter(|p| !wanted.contains_key(p)).cloned().collect();
         gone.iter().for_each(|partition| state.positions.remove(partition));

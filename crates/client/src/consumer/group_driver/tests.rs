@@ -60,3 +60,32 @@ async fn what_the_group_gives_too_late_is_not_taken() {
     assert_eq!(member.consumer.assignment(), []);
     assert!(member.consumer.shared.state.lock().notices.is_empty());
 }
+
+#[tokio::test]
+async fn who_subscribes_again_joins_again() {
+    let given = [TopicPartition::new("t", 0)];
+    let mut member = Member::new();
+    member.consumer.subscribe(["t"]).expect("a group");
+    member.is_given(&given);
+    member.act();
+    member.consumer.unsubscribe();
+    member.consumer.subscribe(["t"]).expect("a group");
+    member.act();
+    assert_eq!(member.driver.membership.identity(), None);
+    member.is_given(&given);
+    member.act();
+    assert_eq!(member.consumer.assignment(), given);
+    let state = member.consumer.shared.state.lock();
+    assert!(state.notices.iter().all(|notice| matches!(notice, Ok(Event::Assigned(_)))), "nothing was lost");
+}
+
+#[tokio::test]
+async fn no_topics_are_no_subscription() {
+    let mut member = Member::new();
+    member.consumer.subscribe(["t"]).expect("a group");
+    member.is_given(&[TopicPartition::new("t", 0)]);
+    member.act();
+    member.consumer.subscribe::<&str>([]).expect("a group");
+    member.act();
+    assert_eq!(member.consumer.assignment(), []);
+}
