@@ -7,7 +7,7 @@
 //! The caller carries out the [`Action`]s that [`Membership::poll`] returns, in order, and reports what came of them.
 //!
 //! Invariants:
-//! - At most one join, sync or coordinator look-up is on its way, and at most one heartbeat.
+//! - At most one join, sync or coordinator look-up is on its way, at most one count of partitions, and at most one heartbeat.
 //! - A partition is in `owned` from the `Assigned` that names it until after it was given up or lost.
 //! - Nothing is joined while partitions are being given up.
 
@@ -129,6 +129,7 @@ pub(crate) struct Membership {
     is_finding: bool,
     /// A join or sync is on its way, even if what has happened since makes its answer void.
     is_request_sent: bool,
+    is_counting: bool,
     is_heartbeat_sent: bool,
     heartbeat_due_ms: i64,
     not_before_ms: i64,
@@ -149,6 +150,7 @@ impl Membership {
             has_coordinator: false,
             is_finding: false,
             is_request_sent: false,
+            is_counting: false,
             is_heartbeat_sent: false,
             heartbeat_due_ms: 0,
             not_before_ms: 0,
@@ -245,8 +247,8 @@ impl Membership {
                 *is_told = true;
                 actions.push(Action::GiveUp(partitions.clone()));
             }
-            Phase::Assigning { members, is_told: is_told @ false, .. } => {
-                *is_told = true;
+            Phase::Assigning { members, is_told: is_told @ false, .. } if !self.is_counting => {
+                (*is_told, self.is_counting) = (true, true);
                 let mut topics: Vec<String> = members.iter().flat_map(|m| m.topics.clone()).collect();
                 topics.sort();
                 topics.dedup();
@@ -402,7 +404,9 @@ impl Membership {
 
     /// The numbers of partitions that were asked for; topics that do not exist are left out.
     pub(crate) fn counted(&mut self, partition_counts: &BTreeMap<String, i32>) {
-        let Phase::Assigning { assignor, members, .. } = &self.phase else { return };
+        self.is_counting = false;
+        // Those asked for before this assignment began may be of other topics.
+        let Phase::Assigning { assignor, members, is_told: true } = &self.phase else { return };
         let assignment = assignor.assign(members, partition_counts);
         let encoded = assignment.into_iter().filter_map(|(member, partitions)| {
             Some((member, subscription::encode_assignment(&partitions).ok()?))

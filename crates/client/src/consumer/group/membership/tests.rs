@@ -56,6 +56,14 @@ fn named() -> Joined {
     Joined { code: ErrorCode::MEMBER_ID_REQUIRED, member_id: "me".to_owned(), ..Joined::default() }
 }
 
+/// Made the leader of these members, who all want one topic.
+fn joined_as_leader(generation: i32, members: &[&str], topic: &str) -> Joined {
+    let subscription =
+        subscription::encode_subscription(Assignor::Range, &[topic.to_owned()], &[], -1).expect("encodes");
+    let members = members.iter().map(|id| ((*id).to_owned(), None, subscription.clone()));
+    Joined { leader: "me".to_owned(), members: members.collect(), ..joined(generation, "range") }
+}
+
 /// Goes through join and sync as a plain member.
 fn settle(membership: &mut Membership, generation: i32, protocol: &str, indexes: &[i32], now_ms: i64) {
     membership.joined(joined(generation, protocol), now_ms);
@@ -102,10 +110,7 @@ fn the_leader_assigns() {
     membership.poll(0);
     membership.coordinator_found(true, 0);
     membership.poll(0);
-    let subscription =
-        subscription::encode_subscription(Assignor::Range, &["t".to_owned()], &[], -1).expect("encodes");
-    let members = ["me", "other"].map(|id| (id.to_owned(), None, subscription.clone()));
-    membership.joined(Joined { leader: "me".to_owned(), members: members.to_vec(), ..joined(1, "range") }, 0);
+    membership.joined(joined_as_leader(1, &["me", "other"], "t"), 0);
     assert_eq!(kinds(&membership.poll(0)), ["count t"]);
     membership.counted(&[("t".to_owned(), 3)].into());
     let actions = membership.poll(0);
@@ -236,4 +241,25 @@ fn a_name_that_comes_after_unsubscribing_is_given_back() {
     assert_eq!(kinds(&membership.poll(0)), Vec::<String>::new());
     membership.joined(named(), 0);
     assert_eq!(kinds(&membership.poll(0)), ["leave as \"me\""]);
+}
+
+#[test]
+fn the_leader_assigns_by_what_it_has_asked_for_last() {
+    let mut membership = membership(&[Assignor::Range]);
+    membership.poll(0);
+    membership.coordinator_found(true, 0);
+    membership.poll(0);
+    membership.joined(joined_as_leader(1, &["me"], "t"), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["count t"]);
+    membership.subscribe(vec!["u".to_owned()]);
+    assert_eq!(kinds(&membership.poll(0)), ["join as \"me\""]);
+    membership.joined(joined_as_leader(2, &["me"], "u"), 0);
+    assert_eq!(kinds(&membership.poll(0)), Vec::<String>::new(), "the first count is still on its way");
+    membership.counted(&[("t".to_owned(), 3)].into());
+    assert_eq!(kinds(&membership.poll(0)), ["count u"]);
+    membership.counted(&[("u".to_owned(), 1)].into());
+    let actions = membership.poll(0);
+    let [Action::Sync(sync)] = actions.as_slice() else { panic!("{actions:?}") };
+    let given = subscription::encode_assignment(&[TopicPartition::new("u", 0)]).expect("encodes");
+    assert_eq!(sync.assignments, [("me".to_owned(), given)]);
 }
