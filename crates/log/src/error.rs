@@ -43,6 +43,11 @@ impl StorageError {
         self.source.kind() == io::ErrorKind::InvalidData
     }
 
+    /// Whether a reader gets it that reads while the files are being cut.
+    pub(crate) fn may_be_of_a_cut(&self) -> bool {
+        self.is_damage() || self.is_not_found() || self.source.kind() == io::ErrorKind::UnexpectedEof
+    }
+
     pub(crate) fn is_not_found(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }

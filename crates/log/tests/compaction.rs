@@ -13,7 +13,8 @@ use klamm_log::{
 };
 use klamm_records::{AcceptedBatch, BatchBuilder, Compression, NewRecord};
 use support::dirs::{formatted, partition};
-use support::{DIR, batch, marker, open_simulated, opening, read_all, simulated, sync_folders};
+use support::interposed::{InterposedDisk, Moment};
+use support::{DIR, batch, marker, open_on, open_simulated, opening, read_all, simulated, sync_folders};
 
 const MAP_BYTES: u64 = 1 << 20;
 
@@ -289,6 +290,29 @@ fn a_log_that_is_cut_meanwhile_is_left_alone() {
     assert!(matches!(log.compact(&cleanable, MAP_BYTES, 0), Err(CompactionError::Interrupted)));
     assert_eq!(disk_files(&disk, ".cleaned"), [""; 0]);
     assert_eq!(kept(&log).len(), 2);
+}
+
+/// The tombstone that comes in place of what was cut would otherwise be taken for compacted already, and go before the value that it deletes.
+#[test]
+fn what_comes_in_place_of_what_was_cut_meanwhile_is_not_compacted() {
+    let disk = simulated(1);
+    sync_folders(&disk);
+    let interposed = InterposedDisk::new(&disk);
+    let opening = LogOpening { config: Arc::new(config()), ..opening(DIR) };
+    let log = Arc::new(open_on(Arc::new(interposed.clone()), opening).0);
+    put(&log, &[("a", Some("1"))]);
+    put(&log, &[("b", Some("1"))]);
+    roll(&log);
+    let cut = log.clone();
+    let remaining = 1;
+    interposed.during(Moment::Removal, ".log.cleaned", move || {
+        cut.truncate_to(remaining, 0).unwrap();
+    });
+    let cleanable = log.cleanable(0).unwrap();
+    assert!(matches!(log.compact(&cleanable, MAP_BYTES, 0), Err(CompactionError::Interrupted)));
+    assert!(interposed.is_done());
+    assert!(log.compacted_to() <= remaining, "{}", log.compacted_to());
+    assert!(!log.is_uncleanable());
 }
 
 /// Records without a key cannot be compacted; they get into such a log when a topic's policy changes.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::{Fault, Operation, SimulatedDisk};
@@ -13,8 +14,10 @@ use klamm_log::{
     AppendError, Appended, FlushDue, Flusher, LeaderAppend, Log, LogConfig, LogOpening, ProducerError,
     ReadError, verify,
 };
+use support::interposed::{InterposedDisk, Moment};
 use support::{
-    DIR, batch, batch_of, marker, open_simulated, opening, read_all, simulated, transactional, values,
+    DIR, batch, batch_of, marker, open_on, open_simulated, opening, read_all, simulated, transactional,
+    values,
 };
 
 const LEADER: LeaderAppend = LeaderAppend {
@@ -329,6 +332,50 @@ fn truncation_takes_everything_that_follows_back() {
     assert!(!log.truncate_to(10, 0).unwrap());
     log.close(true).unwrap();
     assert_eq!(verify(&disk, Path::new(DIR)).unwrap(), []);
+}
+
+/// A follower's log is cut while consumers read from it: what they find in the files is neither damage nor a broken disk.
+#[test]
+fn who_reads_while_the_log_is_cut_gets_what_is_left() {
+    let disk = simulated(1);
+    let interposed = InterposedDisk::new(&disk);
+    let (log, _) = open_on(Arc::new(interposed.clone()), with(LogConfig::default()));
+    let log = Arc::new(log);
+    for n in 0..6 {
+        append(&log, batch_of((1, 0), n, &["0123456789"])).unwrap();
+    }
+    log.advance_high_watermark(3);
+    let (told, reads) = std::sync::mpsc::channel();
+    let reader = log.clone();
+    interposed.during(Moment::FileSync, ".log", move || {
+        let told_now = told.clone();
+        std::thread::spawn(move || {
+            let read = reader.read(0, reader.high_watermark(), usize::MAX, true, None);
+            told_now.send(read.map(|slice| slice.end_offset)).unwrap();
+        });
+        // Long enough for a reader that does not wait for the end of the cut.
+        std::thread::sleep(Duration::from_millis(50));
+    });
+    assert!(log.truncate_to(3, 0).unwrap());
+    assert!(interposed.is_done());
+    assert_eq!(reads.recv().unwrap().unwrap(), 3);
+}
+
+#[test]
+fn a_log_that_was_cut_below_its_snapshots_gets_new_ones() {
+    let (disk, log) = new_log(LogConfig::default());
+    append(&log, batch_of((1, 0), 0, &["a"])).unwrap();
+    append(&log, batch_of((1, 0), 1, &["b"])).unwrap();
+    append(&log, batch_of((1, 0), 2, &["c"])).unwrap();
+    log.close(true).unwrap();
+    drop(log);
+    let (log, _) = open_simulated(&disk, with(LogConfig::default()));
+    log.truncate_to(1, 0).unwrap();
+    append(&log, batch_of((1, 0), 1, &["d"])).unwrap();
+    log.close(true).unwrap();
+    let snapshots =
+        disk.list(Path::new(DIR)).unwrap().into_iter().filter(|it| it.name.ends_with(".snapshot"));
+    assert_eq!(snapshots.map(|it| it.name).collect::<Vec<_>>(), ["00000000000000000002.snapshot"]);
 }
 
 #[test]

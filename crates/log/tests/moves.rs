@@ -11,7 +11,7 @@ use klamm_log::disk::{Access, Disk};
 use klamm_log::{CreateError, LeaderAppend, LogConfig, LogDirs, Move, MoveError, Replica};
 use klamm_protocol::Uuid;
 use support::dirs::{append, checkpointed, create, formatted, formatted_on, load, open, partition};
-use support::interposed::InterposedDisk;
+use support::interposed::{InterposedDisk, Moment};
 use support::{batch, read_all, values};
 
 /// The move of partition 0.
@@ -232,7 +232,7 @@ fn finish_during(
     let moving = moving(&dirs);
     assert!(dirs.copy_step(&moving, 1 << 20, 0).unwrap().is_caught_up);
     let interrupting = dirs.clone();
-    interposed.during_sync_of("-future", move || meanwhile(&interrupting));
+    interposed.during(Moment::FolderSync, "-future", move || meanwhile(&interrupting));
     let finished = dirs.finish_move(&moving, 0);
     assert!(interposed.is_done());
     (dirs, replica, finished)

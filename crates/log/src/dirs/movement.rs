@@ -219,7 +219,8 @@ fn copy(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<us
 fn copy_once(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Result<usize, MoveError> {
     cut_where_they_part(current, future, now_ms)?;
     let offset = future.log_end_offset();
-    let Some(data) = current.read(offset, i64::MAX, bytes_max, true, None)?.data else { return Ok(0) };
+    let slice = current.read_unguarded(offset, i64::MAX, bytes_max, true, None)?;
+    let Some(data) = slice.data else { return Ok(0) };
     let mut bytes = vec![0; data.length];
     disk::read_exact_at(&*data.file, &mut bytes, data.position)
         .map_err(|e| StorageError::new("read", &current.dir(), e))?;

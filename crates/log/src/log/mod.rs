@@ -27,7 +27,7 @@ mod truncate;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard, RwLock};
@@ -71,6 +71,8 @@ pub struct Log {
     flush: FlushState,
     /// Up to where the log is compacted.
     compacted_to: AtomicI64,
+    /// How often the log was cut.
+    cuts: AtomicU64,
     is_uncleanable: AtomicBool,
     /// A write or sync failed in a way that leaves unknown what is on the device: nothing more may be written.
     is_failed: AtomicBool,

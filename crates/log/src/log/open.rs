@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
@@ -133,6 +133,7 @@ impl Log {
             }),
             flush: FlushState::new(recovery_point),
             compacted_to: AtomicI64::new(log_start_offset),
+            cuts: AtomicU64::new(0),
             is_uncleanable: AtomicBool::new(false),
             is_failed: AtomicBool::new(false),
         };

@@ -77,6 +77,23 @@ impl Log {
         min_one_batch: bool,
         hint: Option<ReadHint>,
     ) -> Result<Slice, ReadError> {
+        match self.read_unguarded(offset, end_offset, bytes_max, min_one_batch, hint) {
+            // The files may be about to be cut, and contradict what was known of them; nothing cuts them while the log is locked.
+            Err(ReadError::Storage(error)) if error.may_be_of_a_cut() => self
+                .while_unchanged(|| self.read_unguarded(offset, end_offset, bytes_max, min_one_batch, None)),
+            result => result,
+        }
+    }
+
+    /// A [`read`](Self::read) that fails where files are being cut: for whoever sees to it that they are not.
+    pub(crate) fn read_unguarded(
+        &self,
+        offset: i64,
+        end_offset: i64,
+        bytes_max: usize,
+        min_one_batch: bool,
+        hint: Option<ReadHint>,
+    ) -> Result<Slice, ReadError> {
         match self.read_present(offset, end_offset, bytes_max, min_one_batch, hint) {
             // The segment is gone, but not the offset: compaction put another in its place.
             Err(ReadError::OffsetOutOfRange { .. })

@@ -298,7 +298,9 @@ impl ProducerLoader<'_> {
         offset: i64,
         repairs: &mut Vec<String>,
     ) -> Result<ProducerStates, StorageError> {
-        let mut states = ProducerStates::starting_at(self.log_start_offset.min(offset));
+        let start = self.log_start_offset.min(offset);
+        let mut states = ProducerStates::starting_at(start);
+        snapshots.set_last_offset(start);
         while let Some(at) = snapshots.latest_in(self.log_start_offset, offset) {
             match snapshots::read(self.home, at) {
                 Ok(producers) => {

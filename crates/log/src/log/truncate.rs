@@ -20,6 +20,7 @@ impl Log {
             self.epochs.write().truncate_from_end(self.log_end_offset());
             return Ok(false);
         }
+        self.cuts.fetch_add(1, Ordering::AcqRel);
         // From here on nothing above is safe, whatever the checkpoints still say.
         exclusion.set_recovery_point(self.recovery_point().min(offset));
         state.is_changed = true;
@@ -41,6 +42,7 @@ impl Log {
         let exclusion = self.flush.exclude();
         let mut state = self.lock();
         exclusion.set_recovery_point(offset);
+        self.cuts.fetch_add(1, Ordering::AcqRel);
         self.compacted_to.store(log_start_offset.min(offset), Ordering::Release);
         state.is_changed = true;
         self.start_at(&mut state, offset, log_start_offset.min(offset), now_ms).map_err(|e| self.failed(e))

@@ -1,8 +1,9 @@
-//! A simulated disk on which something else happens in the middle of a sync: what another thread would do just then.
+//! A simulated disk on which something else happens in the middle of an operation: what another thread would do just then.
 
 use std::fmt;
-use std::io;
-use std::path::Path;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use klamm_log::disk::simulated::SimulatedDisk;
@@ -12,27 +13,98 @@ use parking_lot::Mutex;
 #[derive(Clone)]
 pub(crate) struct InterposedDisk {
     disk: SimulatedDisk,
-    during_sync: Arc<Mutex<Option<DuringSync>>>,
+    expected: Arc<Mutex<Option<Expected>>>,
 }
 
-struct DuringSync {
+struct Expected {
+    moment: Moment,
     path_contains: &'static str,
     act: Box<dyn FnOnce() + Send>,
 }
 
+/// In the middle of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The folder may have another name by its end.
+    FolderSync,
+    FileSync,
+    Removal,
+}
+
 impl InterposedDisk {
     pub(crate) fn new(disk: &SimulatedDisk) -> Self {
-        Self { disk: disk.clone(), during_sync: Arc::default() }
+        Self { disk: disk.clone(), expected: Arc::default() }
     }
 
-    /// Has `act` called once, in the next sync of a folder whose path contains this. The folder may have another name by its end.
-    pub(crate) fn during_sync_of(&self, path_contains: &'static str, act: impl FnOnce() + Send + 'static) {
-        *self.during_sync.lock() = Some(DuringSync { path_contains, act: Box::new(act) });
+    /// Has `act` called once, when the next such operation on a path that contains this has succeeded.
+    pub(crate) fn during(
+        &self,
+        moment: Moment,
+        path_contains: &'static str,
+        act: impl FnOnce() + Send + 'static,
+    ) {
+        *self.expected.lock() = Some(Expected { moment, path_contains, act: Box::new(act) });
     }
 
-    /// Whether that sync has come.
+    /// Whether that moment has come.
     pub(crate) fn is_done(&self) -> bool {
-        self.during_sync.lock().is_none()
+        self.expected.lock().is_none()
+    }
+
+    fn take(&self, moment: Moment, path: &Path) -> Option<Expected> {
+        let is_meant = |expected: &mut Expected| {
+            expected.moment == moment && path.to_string_lossy().contains(expected.path_contains)
+        };
+        self.expected.lock().take_if(is_meant)
+    }
+
+    fn around(
+        &self,
+        moment: Moment,
+        path: &Path,
+        operation: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let expected = self.take(moment, path);
+        let result = operation();
+        match expected {
+            Some(expected) if result.is_ok() => (expected.act)(),
+            Some(expected) => *self.expected.lock() = Some(expected),
+            None => {}
+        }
+        result
+    }
+}
+
+#[derive(Debug)]
+struct InterposedFile {
+    file: Box<dyn File>,
+    path: PathBuf,
+    disk: InterposedDisk,
+}
+
+impl File for InterposedFile {
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, position)
+    }
+
+    fn write_vectored_at(&self, parts: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        self.file.write_vectored_at(parts, position)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.file.set_size(size)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.around(Moment::FileSync, &self.path, || self.file.sync_data())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.file.descriptor()
     }
 }
 
@@ -44,7 +116,8 @@ impl fmt::Debug for InterposedDisk {
 
 impl Disk for InterposedDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn File>> {
-        self.disk.open(path, access)
+        let file = self.disk.open(path, access)?;
+        Ok(Box::new(InterposedFile { file, path: path.to_owned(), disk: self.clone() }))
     }
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
@@ -60,7 +133,7 @@ impl Disk for InterposedDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
+        self.around(Moment::Removal, path, || self.disk.remove(path))
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
@@ -72,13 +145,7 @@ impl Disk for InterposedDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let is_meant = |during: &mut DuringSync| dir.to_string_lossy().contains(during.path_contains);
-        let during = self.during_sync.lock().take_if(is_meant);
-        self.disk.sync_dir(dir)?;
-        if let Some(during) = during {
-            (during.act)();
-        }
-        Ok(())
+        self.around(Moment::FolderSync, dir, || self.disk.sync_dir(dir))
     }
 
     fn sync_volume(&self, path: &Path) -> io::Result<()> {

@@ -103,7 +103,12 @@ impl Log {
         map_bytes: u64,
         now_ms: i64,
     ) -> Result<Compacted, CompactionError> {
-        let result = self.compact_round(cleanable, map_bytes, now_ms);
+        let cuts = self.cuts.load(Ordering::Acquire);
+        let result = self.compact_round(cleanable, map_bytes, now_ms, cuts);
+        if result.is_err() && self.cuts.load(Ordering::Acquire) != cuts {
+            // It may have read what was being cut.
+            return Err(CompactionError::Interrupted);
+        }
         if let Err(CompactionError::Scan { .. } | CompactionError::Record { .. }) = &result {
             self.is_uncleanable.store(true, Ordering::Relaxed);
         }
@@ -115,6 +120,7 @@ impl Log {
         cleanable: &Cleanable,
         map_bytes: u64,
         now_ms: i64,
+        cuts: u64,
     ) -> Result<Compacted, CompactionError> {
         let map = self.newest_offsets(cleanable, map_bytes)?;
         let end_offset = map.end_offset().max(cleanable.first_dirty_offset);
@@ -139,6 +145,11 @@ impl Log {
             compacted.segments += group.len();
             compacted.bytes_before += bytes_before;
             compacted.bytes_after += bytes_after;
+        }
+        let _state = self.lock();
+        if self.cuts.load(Ordering::Acquire) != cuts {
+            // What comes in place of what was cut is not compacted.
+            return Err(CompactionError::Interrupted);
         }
         self.compacted_to.store(end_offset, Ordering::Release);
         Ok(compacted)
