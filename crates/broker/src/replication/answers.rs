@@ -171,13 +171,20 @@ pub(super) async fn carry_out(
         return Ok(());
     }
     let mut work = Vec::with_capacity(duties.len());
+    // Should the leader be gone, what was appended is flushed all the same: the next answer counts it as held.
+    let mut connected = Ok(());
     for (key, asked, duty) in duties {
         let Some(known) = followed.get_mut(&key) else { continue };
         let range = match duty {
-            Duty::ComeIntoRange => match leader_range(broker, connection, &known.partition, asked).await? {
-                Ok(range) => Some(range),
-                Err(error_code) => {
+            Duty::ComeIntoRange if connected.is_err() => continue,
+            Duty::ComeIntoRange => match leader_range(broker, connection, &known.partition, asked).await {
+                Ok(Ok(range)) => Some(range),
+                Ok(Err(error_code)) => {
                     put_off(broker, fetcher, key, known, error_code);
+                    continue;
+                }
+                Err(error) => {
+                    connected = Err(error);
                     continue;
                 }
             },
@@ -206,7 +213,7 @@ pub(super) async fn carry_out(
             }
         }
     }
-    Ok(())
+    connected
 }
 
 fn fulfil(
