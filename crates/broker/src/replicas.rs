@@ -33,6 +33,9 @@ pub(crate) struct Replicas {
     broker: Arc<Broker>,
     /// Whether the latest metadata had this incarnation of the broker.
     is_registered: bool,
+    /// Replicas that are empty in place of a lost copy on which the metadata counts, and their directories: not told to the controller, for
+    /// whom they would be that copy, and lead.
+    withheld: BTreeMap<TopicIdPartition, Uuid>,
 }
 
 /// A partition that is to be here.
@@ -69,7 +72,7 @@ fn everything(image: &MetadataImage) -> MetadataDelta {
 
 impl Replicas {
     pub(crate) fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, is_registered: false }
+        Self { broker, is_registered: false, withheld: BTreeMap::new() }
     }
 
     async fn follow(&mut self, image: Arc<MetadataImage>, delta: MetadataDelta) {
@@ -84,6 +87,7 @@ impl Replicas {
         let (renewed, deleted): (Vec<_>, Vec<_>) = deleted.into_iter().partition(is_renewed);
         self.remove_files(renewed).await;
         let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
+        let created = self.withhold(&image, &delta.changed_partitions, &hosted, created);
         offline_directories::leave_replicas(&self.broker, &mut hosted);
         let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
         if !delta.brokers.is_empty() {
@@ -224,6 +228,35 @@ impl Replicas {
             hosted.insert(&name, id, partitions);
         }
         chosen
+    }
+
+    /// What of the directories chosen, now or earlier, the controller may be told.
+    fn withhold(
+        &mut self,
+        image: &MetadataImage,
+        changed: &BTreeSet<TopicIdPartition>,
+        hosted: &HostedTopics,
+        chosen: Vec<(TopicIdPartition, Uuid)>,
+    ) -> Vec<(TopicIdPartition, Uuid)> {
+        let earlier: Vec<_> =
+            self.withheld.extract_if(.., |id, _| changed.contains(id)).chain(chosen).collect();
+        let counts_on_lost = |id: &TopicIdPartition| {
+            let here = hosted.by_id(id.topic_id).and_then(|topic| topic.partition(id.partition));
+            let (Some(here), Some(state)) = (here, image.topics.partition(*id)) else { return false };
+            let is_lost = |directory| is_lost(self.broker.log_dirs(), directory);
+            here.log().log_end_offset() == 0 && counts_on_lost_copy(state, self.broker.node_id(), is_lost)
+        };
+        let (withheld, told): (Vec<_>, Vec<_>) = earlier.into_iter().partition(|(id, _)| counts_on_lost(id));
+        for (id, _) in &withheld {
+            tracing::warn!(
+                "the copy of partition {} of topic {} is lost with its directory, and the metadata counts on it: \
+                 another replica has to become its leader",
+                id.partition,
+                id.topic_id,
+            );
+        }
+        self.withheld.extend(withheld);
+        told
     }
 
     fn missing(
@@ -474,6 +507,24 @@ fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateE
     dirs.create(&partition, Some(topic_id), directory, wanted.settings.log.clone(), now_ms)
 }
 
+/// Whether committed records may be only in a copy of this broker's that is gone, as the metadata sees it. An empty replica in its place
+/// must not pass for it: as the leader it would have all others cut their logs. Where there are no others it can do no harm.
+fn counts_on_lost_copy(
+    state: &klamm_metadata::partition::Partition,
+    broker_id: i32,
+    is_lost: impl Fn(Uuid) -> bool,
+) -> bool {
+    let may_be_elected = [&state.elr, &state.last_known_elr].iter().any(|ids| ids.contains(&broker_id));
+    state.replicas.len() > 1
+        && state.directory(broker_id).is_some_and(is_lost)
+        && (state.isr.contains(&broker_id) || may_be_elected && !state.has_leader())
+}
+
+/// Whether a directory in which the metadata has a replica of this broker is none of its own any more.
+fn is_lost(dirs: &LogDirs, directory: Uuid) -> bool {
+    directory == directory_id::LOST || !directory_id::is_reserved(directory) && is_left_to_us(dirs, directory)
+}
+
 /// Whether this broker chooses the directory of a replica that the metadata has in this one: where it leaves the choice to the broker, and
 /// where the directory is gone, its disk replaced by another. While a directory is offline it could be that one.
 fn is_left_to_us(dirs: &LogDirs, directory: Uuid) -> bool {
@@ -519,5 +570,31 @@ mod tests {
         assert!(!is_left_to_us(&dirs, ours));
         assert!(is_left_to_us(&dirs, directory_id::UNASSIGNED));
         assert!(is_left_to_us(&dirs, Uuid::from_u128(8 << 64)), "the disk was replaced");
+        assert!(is_lost(&dirs, Uuid::from_u128(8 << 64)) && is_lost(&dirs, directory_id::LOST));
+        assert!(!is_lost(&dirs, ours) && !is_lost(&dirs, directory_id::UNASSIGNED));
+    }
+
+    #[test]
+    fn an_empty_replica_does_not_pass_for_a_lost_copy_that_counts() {
+        let lost = Uuid::from_u128(8 << 64);
+        let state = |isr: &[i32], elr: &[i32], leader| klamm_metadata::partition::Partition {
+            replicas: [1, 2].into(),
+            directories: [lost, lost].into(),
+            isr: isr.into(),
+            elr: elr.into(),
+            leader,
+            ..Default::default()
+        };
+        let counts = |state: &_| counts_on_lost_copy(state, 1, |directory| directory == lost);
+        assert!(counts(&state(&[1], &[], -1)), "only this broker had all");
+        assert!(counts(&state(&[], &[1], -1)), "it was eligible");
+        assert!(!counts(&state(&[2], &[1], 2)), "another leads: it is copied anew");
+        assert!(!counts(&state(&[2], &[], 2)));
+        let known =
+            klamm_metadata::partition::Partition { last_known_elr: [1].into(), ..state(&[], &[], -1) };
+        assert!(counts(&known), "it led last");
+        let alone = klamm_metadata::partition::Partition { replicas: [1].into(), ..state(&[1], &[], -1) };
+        assert!(!counts(&alone), "nobody else has a copy");
+        assert!(!counts_on_lost_copy(&state(&[1], &[], -1), 1, |_| false), "it is where it was");
     }
 }

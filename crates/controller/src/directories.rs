@@ -12,7 +12,8 @@ use crate::refusal::{Refusal, error_fields};
 use crate::state::{Controller, Decision};
 
 impl Controller {
-    /// Notes the directories of a broker's replicas. A replica in a directory that has failed leaves its ISR.
+    /// Notes the directories of a broker's replicas. A replica in a directory that has failed leaves its ISR. One that was in a directory
+    /// which the broker has no more is another now, most likely empty: it is not eligible to lead for what the lost one held.
     pub fn assign_replicas_to_dirs(
         &self,
         request: &AssignReplicasToDirsRequest,
@@ -66,10 +67,14 @@ impl Controller {
             let message = format!("broker {} holds no replica of the partition", broker.id);
             return Err(Refusal::new(ErrorCode::NOT_LEADER_OR_FOLLOWER, message));
         }
+        // With another copy to lose: where there is one replica, whatever the broker has is all there is.
+        let is_lost = partition.replicas.len() > 1
+            && partition.directory(broker.id).is_some_and(|before| !broker.has_online_directory(before));
         let is_acceptable = |broker| self.may_lead(partition, broker, self.is_active(broker));
         let record = self.with_rules(topic, &is_acceptable, |rules| {
             let mut change = PartitionChange::of(partition, rules);
             change.directory = Some((broker.id, directory));
+            change.lost_copy = is_lost.then_some(broker.id);
             change.record(id)
         });
         records.extend(record.map(MetadataRecord::PartitionChange));

@@ -54,6 +54,8 @@ pub(crate) struct PartitionChange<'a> {
     pub(crate) recovery: LeaderRecoveryState,
     /// A broker whose log may have lost its end: it is safe in no set.
     pub(crate) unclean_shutdown: Option<i32>,
+    /// A broker whose copy is gone with its directory: it is safe in no set either, and did not lead last.
+    pub(crate) lost_copy: Option<i32>,
     /// A replica's new directory.
     pub(crate) directory: Option<(i32, Uuid)>,
     elr: Vec<i32>,
@@ -77,6 +79,7 @@ impl<'a> PartitionChange<'a> {
             adding: partition.adding_replicas.to_vec(),
             recovery: partition.leader_recovery_state,
             unclean_shutdown: None,
+            lost_copy: None,
             directory: None,
             elr: partition.elr.to_vec(),
         }
@@ -139,7 +142,8 @@ impl<'a> PartitionChange<'a> {
             return;
         }
         let candidates: BTreeSet<i32> = self.elr.iter().chain(self.partition.isr.iter()).copied().collect();
-        let is_eligible = |id: &i32| !self.isr.contains(id) && self.unclean_shutdown != Some(*id);
+        let is_unsafe = |id: i32| [self.unclean_shutdown, self.lost_copy].contains(&Some(id));
+        let is_eligible = |id: &i32| !self.isr.contains(id) && !is_unsafe(*id);
         self.elr = candidates.into_iter().filter(is_eligible).collect();
     }
 
@@ -227,6 +231,9 @@ impl<'a> PartitionChange<'a> {
         match record.leader {
             NO_LEADER if !known => record.last_known_elr = Some(vec![self.partition.leader]),
             leader if leader >= 0 && known => record.last_known_elr = Some(Vec::new()),
+            _ if self.lost_copy.is_some_and(|id| self.partition.last_known_elr.contains(&id)) => {
+                record.last_known_elr = Some(Vec::new());
+            }
             _ => {}
         }
     }

@@ -326,6 +326,43 @@ fn what_is_lost_with_a_directory_is_not_led_again() {
     assert_eq!(state(&cluster).0, NO_LEADER);
 }
 
+/// A broker was stopped in order, and came back without the directory. What it has in another one is not the copy that was eligible.
+#[test]
+fn an_empty_copy_in_place_of_a_lost_one_is_not_eligible() {
+    let mut cluster = Cluster::with_brokers(&[1, 2]);
+    cluster.create_assigned("t", &[&[1, 2]]);
+    let minimum = klamm_protocol::messages::ConfigRecord {
+        resource_type: 2,
+        resource_name: "t".into(),
+        name: "min.insync.replicas".into(),
+        value: Some("2".into()),
+    };
+    cluster.commit(&[MetadataRecord::Config(minimum)]);
+    cluster.heartbeat(2, |request| request.want_fence = true);
+    assert_eq!((state(&cluster), &*cluster.partition("t", 0).elr), ((1, vec![1]), &[2][..]));
+    cluster.controller.lose_contact(2, cluster.epoch(2).unwrap());
+    let previous_broker_epoch = cluster.epoch(2).unwrap();
+    let again = BrokerRegistrationRequest {
+        previous_broker_epoch,
+        log_dirs: vec![directory(9)],
+        ..registration(2, 77)
+    };
+    cluster.register(&again).unwrap();
+    assert_eq!(&*cluster.partition("t", 0).elr, [2], "it was stopped in order");
+    let topics = vec![assign::TopicData {
+        topic_id: cluster.topic("t").id,
+        partitions: vec![assign::PartitionData { partition_index: 0 }],
+    }];
+    let request = AssignReplicasToDirsRequest {
+        broker_id: 2,
+        broker_epoch: cluster.epoch(2).unwrap(),
+        directories: vec![assign::DirectoryData { id: directory(9), topics }],
+    };
+    cluster.decide_with_records(|controller, _| controller.assign_replicas_to_dirs(&request));
+    let partition = cluster.partition("t", 0);
+    assert_eq!((partition.directory(2), &*partition.elr), (Some(directory(9)), &[][..]));
+}
+
 #[test]
 fn an_unclean_election_where_the_topic_allows_it() {
     let mut cluster = three();
