@@ -77,15 +77,22 @@ impl Registration {
     where
         E: From<RegistrationError>,
     {
-        self.register_incarnation(broker).await?;
-        while heartbeat(broker, Wish::StayFenced).await.is_none_or(|response| !response.is_caught_up) {
-            sleep_ms(RETRY_MS).await;
-        }
+        self.catch_up(broker).await?;
         settle.await?;
-        while heartbeat(broker, Wish::Serve).await.is_none_or(|response| response.is_fenced) {
-            sleep_ms(RETRY_MS).await;
+        while !heartbeat_until(broker, Wish::Serve, |response| !response.is_fenced).await {
+            self.catch_up(broker).await?;
         }
         Ok(())
+    }
+
+    /// Registers, and waits until the broker knows the metadata that was there when it did; registers anew if that is forgotten meanwhile.
+    async fn catch_up(&self, broker: &Arc<Broker>) -> Result<(), RegistrationError> {
+        loop {
+            self.register_incarnation(broker).await?;
+            if heartbeat_until(broker, Wish::StayFenced, |response| response.is_caught_up).await {
+                return Ok(());
+            }
+        }
     }
 
     /// Has the controller give this incarnation its epoch, within `initial.broker.registration.timeout.ms`. One that died without a word may
@@ -255,6 +262,21 @@ enum Wish {
     Serve,
     /// To have the leaderships moved away and then stop.
     ShutDown,
+}
+
+/// Heartbeats until an answer is as wanted. False when the controller does not know the broker under its epoch: then none ever is.
+async fn heartbeat_until(
+    broker: &Broker,
+    wish: Wish,
+    is_as_wanted: impl Fn(&BrokerHeartbeatResponse) -> bool,
+) -> bool {
+    loop {
+        match heartbeat(broker, wish).await {
+            Some(response) if response.error_code == ErrorCode::STALE_BROKER_EPOCH => return false,
+            Some(response) if !response.error_code.is_error() && is_as_wanted(&response) => return true,
+            _ => sleep_ms(RETRY_MS).await,
+        }
+    }
 }
 
 /// Tells the controller that this broker lives, and what it wants. None when no controller answers.

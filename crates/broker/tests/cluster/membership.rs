@@ -7,7 +7,7 @@ use klamm_protocol::messages::create_topics_request::CreatableTopic;
 use klamm_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use klamm_protocol::messages::{
     CreateTopicsRequest, DescribeClusterRequest, DescribeQuorumRequest, MetadataRequest,
-    UnregisterControllerRequest,
+    UnregisterBrokerRequest, UnregisterControllerRequest,
 };
 
 use crate::cluster::{Cluster, Role, eventually};
@@ -109,6 +109,24 @@ fn replicas_that_are_placed_on_a_starting_broker_stay() {
     let folders = cluster.folders(3);
     let strays: Vec<_> = folders.iter().filter(|name| name.ends_with("-stray")).collect();
     assert!(strays.is_empty(), "{strays:?}");
+}
+
+/// Its epoch is stale from then on, whatever it waits for.
+#[test]
+fn a_broker_that_is_unregistered_while_it_starts_registers_again() {
+    let mut cluster = Cluster::new(SPLIT, &[]);
+    cluster.start_all(&[1, 2]);
+    cluster.begin(3);
+    let mut forgotten = 0;
+    while forgotten < 3 && !cluster.has_become_ready(3) {
+        let request = UnregisterBrokerRequest { broker_id: 3 };
+        match cluster.ask(2, &request, 0).error_code {
+            ErrorCode::NONE => forgotten += 1,
+            error_code => assert_eq!(error_code, ErrorCode::BROKER_ID_NOT_REGISTERED),
+        }
+    }
+    assert!(forgotten > 0, "it was registered before it was ready");
+    eventually("it is alive", || cluster.alive(2) == [2, 3]);
 }
 
 #[test]
