@@ -107,10 +107,10 @@ pub(crate) fn offline(broker: &Broker) -> Vec<Uuid> {
     offline.filter_map(|directory| directory.id()).collect()
 }
 
-/// The directories that work.
-pub(crate) fn online(broker: &Broker) -> Vec<Uuid> {
-    let online = broker.log_dirs().directories().iter().filter(|directory| directory.is_online());
-    online.filter_map(|directory| directory.id()).collect()
+/// All directories, as far as their ids are known. Those offline are among them: a heartbeat tells of their failure, and only of what is
+/// registered does the controller take note.
+pub(crate) fn known(broker: &Broker) -> Vec<Uuid> {
+    broker.log_dirs().directories().iter().filter_map(|directory| directory.id()).collect()
 }
 
 /// The directories that get no new replicas, where the cluster's metadata has room for them.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use klamm_config::{Listener, NodeConfig, SecurityProtocol};
-use klamm_metadata::features;
+use klamm_metadata::{MetadataImage, features};
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::broker_registration_request::{Feature, Listener as BrokerListener};
 use klamm_protocol::messages::controller_registration_request::{
@@ -150,6 +150,9 @@ impl Registration {
                 () = departures.next(&broker) => {}
             }
             wait_ms = heartbeat_interval_ms(&broker);
+            if lacks_directories(&broker.image(), broker.node_id()) {
+                self.name_directories(&broker).await;
+            }
             let Some(response) = heartbeat(&broker, Wish::Serve).await else { continue };
             match response.error_code {
                 ErrorCode::NONE if response.is_fenced => wait_ms = wait_ms.min(FENCED_RETRY_MS),
@@ -157,6 +160,14 @@ impl Registration {
                 ErrorCode::STALE_BROKER_EPOCH => self.register_again(&broker).await,
                 code => tracing::warn!("the controller does not accept this broker's heartbeat: {code}"),
             }
+        }
+    }
+
+    /// Amends the registration: at a metadata.version that has no room for log directories the controller left them out.
+    async fn name_directories(&self, broker: &Arc<Broker>) {
+        tracing::info!("the metadata has room for log directories now: the broker names its own");
+        if let Err(refused) = self.register_incarnation(broker).await {
+            tracing::warn!("{refused}");
         }
     }
 
@@ -187,7 +198,7 @@ impl Registration {
             features: features.collect(),
             rack: self.node.rack.clone().map(Into::into),
             is_migrating_zk_broker: false,
-            log_dirs: offline_directories::online(broker),
+            log_dirs: offline_directories::known(broker),
             previous_broker_epoch: self.previous_broker_epoch,
         }
     }
@@ -220,6 +231,12 @@ impl Registration {
             port => port,
         }
     }
+}
+
+/// Whether a broker is registered without log directories although there is room for them.
+fn lacks_directories(image: &MetadataImage, broker_id: i32) -> bool {
+    let lacks_them = image.cluster.broker(broker_id).is_some_and(|broker| broker.directories.is_empty());
+    image.metadata_version().supports_directory_assignment() && lacks_them
 }
 
 fn security_protocol(protocol: SecurityProtocol) -> i16 {

@@ -65,6 +65,11 @@ struct Node {
 impl Cluster {
     /// Formats a node for each role, counted from 1, and starts none.
     pub(crate) fn new(roles: &[Role], set: &[&str]) -> Self {
+        Self::formatted(roles, set, None)
+    }
+
+    /// The same at the metadata.version of a release.
+    pub(crate) fn formatted(roles: &[Role], set: &[&str], release: Option<&str>) -> Self {
         let mut cluster = Self {
             names: Names::default(),
             roles: (1..).zip(roles.iter().copied()).collect(),
@@ -79,7 +84,7 @@ impl Cluster {
             let options = FormatOptions {
                 cluster_id: "together".to_owned(),
                 controllers: InitialControllers::Configured,
-                release_version: None,
+                release_version: release.map(str::to_owned),
                 features: BTreeMap::new(),
                 ignore_formatted: false,
             };

@@ -4,9 +4,11 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use klamm_log::disk::simulated::{Fault, Operation};
+use klamm_metadata::MetadataVersion;
 use klamm_protocol::ErrorCode;
-use klamm_protocol::messages::DescribeLogDirsRequest;
 use klamm_protocol::messages::describe_log_dirs_response::DescribeLogDirsResult;
+use klamm_protocol::messages::update_features_request::FeatureUpdateKey;
+use klamm_protocol::messages::{DescribeLogDirsRequest, UpdateFeaturesRequest};
 
 use crate::cluster::{Cluster, Resource, Role, eventually};
 use crate::replicated::{ALL, Replicated};
@@ -119,6 +121,41 @@ fn a_follower_whose_disk_failed_leaves_the_isr_and_comes_back_with_a_new_one() {
     replicated.cluster.disk(victim).heal();
     replicated.cluster.start_all(&[victim]);
     replicated.settles();
+}
+
+fn raise_metadata_version(cluster: &Cluster, level: i16) -> ErrorCode {
+    let update = FeatureUpdateKey {
+        feature: "metadata.version".into(),
+        max_version_level: level,
+        upgrade_type: 1,
+        ..FeatureUpdateKey::default()
+    };
+    let request =
+        UpdateFeaturesRequest { timeout_ms: 10_000, feature_updates: vec![update], ..Default::default() };
+    cluster.ask(1, &request, 1).error_code
+}
+
+/// Its registration was made when the metadata had no room for directories.
+#[test]
+fn a_disk_that_fails_after_an_upgrade_is_noted() {
+    let roles = [Role::Both, Role::Broker];
+    let mut cluster = Cluster::formatted(&roles, TWO_DISKS, Some("3.6"));
+    cluster.start_all(&[1, 2]);
+    eventually("all brokers are alive", || cluster.alive(1) == [1, 2]);
+    assert_eq!(cluster.create_topic(1, "t", 2), ErrorCode::NONE);
+    eventually("the topic is in sync", || state(&cluster, 2, "t").1 == [1, 2]);
+    let latest = MetadataVersion::LATEST.level();
+    eventually("both support the latest level", || {
+        raise_metadata_version(&cluster, latest) == ErrorCode::NONE
+    });
+    let lost = directory_of(&cluster, 2, "t");
+    fail(&cluster, 2, &format!("{lost}/"));
+    eventually("the replica is lost", || {
+        // Something that is to be written there makes the broker notice.
+        cluster.create_topic(1, "u", 2);
+        state(&cluster, 1, "t") == (1, vec![1], vec![2])
+    });
+    assert_eq!(cluster.alive(1), [1, 2]);
 }
 
 #[test]
