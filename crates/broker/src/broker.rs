@@ -27,6 +27,7 @@ use crate::offline_directories::OfflineDirectories;
 use crate::partition::HostedTopics;
 use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
+use crate::replica_directories::UntoldReplicas;
 use crate::replica_move::Moves;
 use crate::replication::{Fetchers, IsrChanges};
 use crate::throttles::Throttles;
@@ -57,6 +58,7 @@ pub(crate) struct Broker {
     pub(crate) fetch_sessions: Mutex<FetchSessions>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) moves: Moves,
+    pub(crate) untold_replicas: UntoldReplicas,
     pub(crate) isr_changes: IsrChanges,
     pub(crate) fetchers: Fetchers,
     pub(crate) throttles: Throttles,

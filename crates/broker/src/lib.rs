@@ -26,6 +26,7 @@ mod partition;
 mod peers;
 mod producer_ids;
 mod registration;
+mod replica_directories;
 mod replica_move;
 mod replicas;
 mod replication;

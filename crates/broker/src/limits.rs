@@ -59,6 +59,9 @@ pub(crate) const OPEN_FILES_MAX: usize = 4096;
 /// Threads that load partitions on start, and close them on stop.
 pub(crate) const LOAD_THREADS_MAX: usize = 8;
 
+/// Replicas whose directories one request tells the controller. The rest waits for the next.
+pub(crate) const ASSIGNMENTS_PER_REQUEST_MAX: usize = 2250;
+
 /// Leader elections that one balancing step makes. What is left waits for the next.
 pub(crate) const ELECTIONS_PER_STEP_MAX: usize = 1000;
 

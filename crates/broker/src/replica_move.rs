@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::broker::Broker;
 use crate::environment::Place;
 use crate::partition::Partition;
-use crate::replicas;
+use crate::replica_directories;
 
 /// How often it is looked whether the bound on moves has changed.
 const BOUND_LOOK_MS: i64 = 1000;
@@ -96,7 +96,7 @@ async fn move_one(broker: &Arc<Broker>, partition: Arc<Partition>) {
             Ok(Ok(Some(target))) => {
                 tracing::info!("{name} was moved to log directory {target}");
                 let id = TopicIdPartition { topic_id: partition.topic_id(), partition: partition.index() };
-                return replicas::assign_directories(broker, vec![(id, target)]);
+                return replica_directories::tell(broker, &broker.image(), [&id]);
             }
             Ok(Err(MoveError::NoReplica(_))) => return tracing::info!("the move of {name} was given up"),
             Ok(Err(error)) => {

@@ -8,34 +8,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use klamm_config::{BrokerConfig, TopicConfig};
 use klamm_log::{CreateError, LogDirs, Replica, TopicPartition};
 use klamm_metadata::configs::{ConfigResource, ConfigResourceType};
 use klamm_metadata::{MetadataDelta, MetadataImage, Topic, TopicIdPartition, directory_id};
 use klamm_protocol::Uuid;
-use klamm_protocol::messages::AssignReplicasToDirsRequest;
-use klamm_protocol::messages::assign_replicas_to_dirs_request::{DirectoryData, PartitionData, TopicData};
 
 use crate::broker::Broker;
 use crate::config_rules::values;
 use crate::controller::Publisher;
-use crate::environment::Place;
 use crate::groups::GroupCoordinator;
 use crate::internal_topics::CONSUMER_OFFSETS;
-use crate::offline_directories;
 use crate::partition::{HostedTopics, Partition, PartitionSettings};
 use crate::replication::key_of;
+use crate::{offline_directories, replica_directories};
 
 /// The publisher of a broker.
 pub(crate) struct Replicas {
     broker: Arc<Broker>,
     /// Whether the latest metadata had this incarnation of the broker.
     is_registered: bool,
-    /// Replicas that are empty in place of a lost copy on which the metadata counts, and their directories: not told to the controller, for
-    /// whom they would be that copy, and lead.
-    withheld: BTreeMap<TopicIdPartition, Uuid>,
 }
 
 /// A partition that is to be here.
@@ -72,7 +65,7 @@ fn everything(image: &MetadataImage) -> MetadataDelta {
 
 impl Replicas {
     pub(crate) fn new(broker: Arc<Broker>) -> Self {
-        Self { broker, is_registered: false, withheld: BTreeMap::new() }
+        Self { broker, is_registered: false }
     }
 
     async fn follow(&mut self, image: Arc<MetadataImage>, delta: MetadataDelta) {
@@ -86,18 +79,17 @@ impl Replicas {
         let is_renewed = |gone: &TopicPartition| image.topics.by_name(&gone.topic).is_some();
         let (renewed, deleted): (Vec<_>, Vec<_>) = deleted.into_iter().partition(is_renewed);
         self.remove_files(renewed).await;
-        let created = self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
-        let created = self.withhold(&image, &delta.changed_partitions, &hosted, created);
+        self.create_missing(&image, &delta.changed_partitions, &mut hosted).await;
         offline_directories::leave_replicas(&self.broker, &mut hosted);
         let coordinating = self.follow_leaders(&image, &delta.changed_partitions, &hosted);
         if !delta.brokers.is_empty() {
             tell_of_brokers(&image, &hosted);
         }
         self.broker.hosted.store(Arc::new(hosted));
-        self.broker.publish_image(image);
+        self.broker.publish_image(image.clone());
         tell_groups(self.broker.groups(), &delta.deleted_topics, coordinating);
         self.remove_files(deleted).await;
-        assign_directories(&self.broker, created);
+        replica_directories::tell(&self.broker, &image, &delta.changed_partitions);
     }
 
     /// Rebuilds the settings that a change touches: the broker's with all topics', or single topics'.
@@ -196,27 +188,23 @@ impl Replicas {
         left.collect()
     }
 
-    /// Opens or creates the partitions that are to be here and are not yet. Returns what was placed in a directory of this broker's choice.
+    /// Opens or creates the partitions that are to be here and are not yet.
     async fn create_missing(
         &self,
         image: &MetadataImage,
         changed: &BTreeSet<TopicIdPartition>,
         hosted: &mut HostedTopics,
-    ) -> Vec<(TopicIdPartition, Uuid)> {
+    ) {
         let wanted = self.missing(image, changed, hosted);
         if wanted.is_empty() {
-            return Vec::new();
+            return;
         }
         let (dirs, clock) = (self.broker.log_dirs().clone(), self.broker.environment().clock.clone());
         let opened =
             self.broker.environment().blocking(move || open_all(&dirs, wanted, clock.now_ms())).await;
         let mut by_topic: BTreeMap<(Arc<str>, Uuid), Vec<Arc<Partition>>> = BTreeMap::new();
-        let mut chosen = Vec::new();
         for (wanted, replica) in opened.unwrap_or_default() {
-            let Wanted { name, id, settings, directory } = wanted;
-            if let Some(actual) = replica.directory.id().filter(|actual| *actual != directory) {
-                chosen.push((id, actual));
-            }
+            let Wanted { name, id, settings, .. } = wanted;
             let environment = self.broker.environment().clone();
             let dirs = self.broker.log_dirs().clone();
             let (topic_id, index) = (id.topic_id, id.partition);
@@ -227,36 +215,6 @@ impl Replicas {
         for ((name, id), partitions) in by_topic {
             hosted.insert(&name, id, partitions);
         }
-        chosen
-    }
-
-    /// What of the directories chosen, now or earlier, the controller may be told.
-    fn withhold(
-        &mut self,
-        image: &MetadataImage,
-        changed: &BTreeSet<TopicIdPartition>,
-        hosted: &HostedTopics,
-        chosen: Vec<(TopicIdPartition, Uuid)>,
-    ) -> Vec<(TopicIdPartition, Uuid)> {
-        let earlier: Vec<_> =
-            self.withheld.extract_if(.., |id, _| changed.contains(id)).chain(chosen).collect();
-        let counts_on_lost = |id: &TopicIdPartition| {
-            let here = hosted.by_id(id.topic_id).and_then(|topic| topic.partition(id.partition));
-            let (Some(here), Some(state)) = (here, image.topics.partition(*id)) else { return false };
-            let is_lost = |directory| is_lost(self.broker.log_dirs(), directory);
-            here.log().log_end_offset() == 0 && counts_on_lost_copy(state, self.broker.node_id(), is_lost)
-        };
-        let (withheld, told): (Vec<_>, Vec<_>) = earlier.into_iter().partition(|(id, _)| counts_on_lost(id));
-        for (id, _) in &withheld {
-            tracing::warn!(
-                "the copy of partition {} of topic {} is lost with its directory, and the metadata counts on it: \
-                 another replica has to become its leader",
-                id.partition,
-                id.topic_id,
-            );
-        }
-        self.withheld.extend(withheld);
-        told
     }
 
     fn missing(
@@ -377,64 +335,6 @@ pub(crate) fn give_up(broker: &Broker, partition: &Partition) {
     partition.retire();
 }
 
-/// Between two attempts to tell the controller of directories.
-const TELL_AGAIN_AFTER: Duration = Duration::from_millis(500);
-
-/// Tells the controller which directories were chosen for replicas that it left to this broker, or that were moved.
-pub(crate) fn assign_directories(broker: &Arc<Broker>, chosen: Vec<(TopicIdPartition, Uuid)>) {
-    if chosen.is_empty() {
-        return;
-    }
-    let broker = broker.clone();
-    broker.clone().environment().spawn(Place::Control, move || async move {
-        let mut stopping = broker.stopping();
-        let tell = tell_directories(&broker, chosen);
-        tokio::select! {
-            biased;
-            () = tell => {}
-            _ = stopping.wait_for(|stopping| *stopping) => {}
-        }
-    });
-}
-
-/// Until the metadata has it: a replica whose directory the controller takes for lost is never elected.
-async fn tell_directories(broker: &Broker, mut chosen: Vec<(TopicIdPartition, Uuid)>) {
-    loop {
-        let (broker_id, broker_epoch) = (broker.node_id(), broker.epoch());
-        let directories = by_directory(chosen.clone());
-        let request = AssignReplicasToDirsRequest { broker_id, broker_epoch, directories };
-        match broker.ask_controller(request, broker.controller_timeout()).await {
-            Ok(response) if !response.error_code.is_error() => return,
-            Ok(response) => {
-                tracing::debug!("the directories of replicas are refused: {}", response.error_code)
-            }
-            Err(error) => tracing::debug!("the directories of replicas could not be told: {error}"),
-        }
-        tokio::time::sleep(TELL_AGAIN_AFTER).await;
-        let image = broker.image();
-        chosen.retain(|(id, directory)| {
-            let known = image.topics.partition(*id).and_then(|state| state.directory(broker_id));
-            known.is_some_and(|known| known != *directory)
-        });
-        if chosen.is_empty() {
-            return;
-        }
-    }
-}
-
-fn by_directory(chosen: Vec<(TopicIdPartition, Uuid)>) -> Vec<DirectoryData> {
-    let mut directories: BTreeMap<Uuid, BTreeMap<Uuid, Vec<PartitionData>>> = BTreeMap::new();
-    for (id, directory) in chosen {
-        let partition = PartitionData { partition_index: id.partition };
-        directories.entry(directory).or_default().entry(id.topic_id).or_default().push(partition);
-    }
-    let directories = directories.into_iter().map(|(id, topics)| {
-        let topics = topics.into_iter().map(|(topic_id, partitions)| TopicData { topic_id, partitions });
-        DirectoryData { id, topics: topics.collect() }
-    });
-    directories.collect()
-}
-
 fn name_of(topic: &Arc<str>, partition: i32) -> TopicPartition {
     TopicPartition { topic: topic.to_string(), partition }
 }
@@ -507,27 +407,9 @@ fn open(dirs: &LogDirs, wanted: &Wanted, now_ms: i64) -> Result<Replica, CreateE
     dirs.create(&partition, Some(topic_id), directory, wanted.settings.log.clone(), now_ms)
 }
 
-/// Whether committed records may be only in a copy of this broker's that is gone, as the metadata sees it. An empty replica in its place
-/// must not pass for it: as the leader it would have all others cut their logs. Where there are no others it can do no harm.
-fn counts_on_lost_copy(
-    state: &klamm_metadata::partition::Partition,
-    broker_id: i32,
-    is_lost: impl Fn(Uuid) -> bool,
-) -> bool {
-    let may_be_elected = [&state.elr, &state.last_known_elr].iter().any(|ids| ids.contains(&broker_id));
-    state.replicas.len() > 1
-        && state.directory(broker_id).is_some_and(is_lost)
-        && (state.isr.contains(&broker_id) || may_be_elected && !state.has_leader())
-}
-
-/// Whether a directory in which the metadata has a replica of this broker is none of its own any more.
-fn is_lost(dirs: &LogDirs, directory: Uuid) -> bool {
-    directory == directory_id::LOST || !directory_id::is_reserved(directory) && is_left_to_us(dirs, directory)
-}
-
 /// Whether this broker chooses the directory of a replica that the metadata has in this one: where it leaves the choice to the broker, and
 /// where the directory is gone, its disk replaced by another. While a directory is offline it could be that one.
-fn is_left_to_us(dirs: &LogDirs, directory: Uuid) -> bool {
+pub(crate) fn is_left_to_us(dirs: &LogDirs, directory: Uuid) -> bool {
     let mut others = dirs.directories().iter();
     directory_id::is_reserved(directory)
         || others.all(|ours| ours.is_online() && ours.id() != Some(directory))
@@ -570,31 +452,5 @@ mod tests {
         assert!(!is_left_to_us(&dirs, ours));
         assert!(is_left_to_us(&dirs, directory_id::UNASSIGNED));
         assert!(is_left_to_us(&dirs, Uuid::from_u128(8 << 64)), "the disk was replaced");
-        assert!(is_lost(&dirs, Uuid::from_u128(8 << 64)) && is_lost(&dirs, directory_id::LOST));
-        assert!(!is_lost(&dirs, ours) && !is_lost(&dirs, directory_id::UNASSIGNED));
-    }
-
-    #[test]
-    fn an_empty_replica_does_not_pass_for_a_lost_copy_that_counts() {
-        let lost = Uuid::from_u128(8 << 64);
-        let state = |isr: &[i32], elr: &[i32], leader| klamm_metadata::partition::Partition {
-            replicas: [1, 2].into(),
-            directories: [lost, lost].into(),
-            isr: isr.into(),
-            elr: elr.into(),
-            leader,
-            ..Default::default()
-        };
-        let counts = |state: &_| counts_on_lost_copy(state, 1, |directory| directory == lost);
-        assert!(counts(&state(&[1], &[], -1)), "only this broker had all");
-        assert!(counts(&state(&[], &[1], -1)), "it was eligible");
-        assert!(!counts(&state(&[2], &[1], 2)), "another leads: it is copied anew");
-        assert!(!counts(&state(&[2], &[], 2)));
-        let known =
-            klamm_metadata::partition::Partition { last_known_elr: [1].into(), ..state(&[], &[], -1) };
-        assert!(counts(&known), "it led last");
-        let alone = klamm_metadata::partition::Partition { replicas: [1].into(), ..state(&[1], &[], -1) };
-        assert!(!counts(&alone), "nobody else has a copy");
-        assert!(!counts_on_lost_copy(&state(&[1], &[], -1), 1, |_| false), "it is where it was");
     }
 }

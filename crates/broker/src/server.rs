@@ -167,6 +167,7 @@ impl Starting {
             peers: Peers::new(environment.clone(), node.node_id.to_string()),
             producer_ids: Default::default(),
             moves: Default::default(),
+            untold_replicas: Default::default(),
             isr_changes: Default::default(),
             throttles: Throttles::new(&config),
             fetchers: Fetchers::new(node.inter_broker_listener.clone()),

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use klamm_log::disk::simulated::{Fault, Operation};
 use klamm_metadata::MetadataVersion;
-use klamm_protocol::ErrorCode;
+use klamm_protocol::messages::assign_replicas_to_dirs_request as assign;
 use klamm_protocol::messages::describe_log_dirs_response::DescribeLogDirsResult;
 use klamm_protocol::messages::update_features_request::FeatureUpdateKey;
-use klamm_protocol::messages::{DescribeLogDirsRequest, UpdateFeaturesRequest};
+use klamm_protocol::messages::{AssignReplicasToDirsRequest, DescribeLogDirsRequest, UpdateFeaturesRequest};
+use klamm_protocol::{ErrorCode, Uuid};
 
 use crate::cluster::{Cluster, Resource, Role, eventually};
 use crate::replicated::{ALL, Replicated};
@@ -121,6 +122,30 @@ fn a_follower_whose_disk_failed_leaves_the_isr_and_comes_back_with_a_new_one() {
     replicated.cluster.disk(victim).heal();
     replicated.cluster.start_all(&[victim]);
     replicated.settles();
+}
+
+/// A report of an earlier directory may be carried out late.
+#[test]
+fn a_replica_that_the_metadata_has_in_a_wrong_directory_is_set_right() {
+    let cluster = Cluster::started_with(&[Role::Both, Role::Broker], TWO_DISKS);
+    eventually("all brokers are alive", || cluster.alive(1) == [1, 2]);
+    assert_eq!(cluster.create_topic(1, "t", 2), ErrorCode::NONE);
+    eventually("the topic is in sync", || state(&cluster, 2, "t").1 == [1, 2]);
+    let topic_id = cluster.metadata(1).topics[0].topic_id;
+    let (leader, ..) = state(&cluster, 1, "t");
+    let wrong = Uuid([7; 16]);
+    let report = |broker_epoch| {
+        let partitions = vec![assign::PartitionData { partition_index: 0 }];
+        let topics = vec![assign::TopicData { topic_id, partitions }];
+        let directories = vec![assign::DirectoryData { id: wrong, topics }];
+        let request = AssignReplicasToDirsRequest { broker_id: leader, broker_epoch, directories };
+        cluster.ask_controller(1, &request, 0).error_code
+    };
+    let epoch = (0..1000).find(|&epoch| report(epoch) != ErrorCode::STALE_BROKER_EPOCH);
+    assert!(epoch.is_some(), "the epoch is the offset of the registration");
+    let other = 3 - leader;
+    eventually("it leads no more", || state(&cluster, 1, "t").0 == other);
+    eventually("it is where it was", || state(&cluster, 1, "t").2.is_empty());
 }
 
 fn raise_metadata_version(cluster: &Cluster, level: i16) -> ErrorCode {
