@@ -132,7 +132,8 @@ impl<'a> PartitionChange<'a> {
         self.adding.clear();
     }
 
-    /// Those that leave an ISR which is too small stay eligible: every committed record reached them.
+    /// Those that leave an ISR which is too small stay eligible: every committed record reached them. Who is no replica any more is not
+    /// eligible, because its log is deleted: it would come back without one.
     fn remember_eligible_leaders(&mut self) {
         if !self.rules.elr_enabled {
             return;
@@ -143,7 +144,7 @@ impl<'a> PartitionChange<'a> {
         }
         let candidates: BTreeSet<i32> = self.elr.iter().chain(self.partition.isr.iter()).copied().collect();
         let is_unsafe = |id: i32| [self.unclean_shutdown, self.lost_copy].contains(&Some(id));
-        let is_eligible = |id: &i32| !self.isr.contains(id) && !is_unsafe(*id);
+        let is_eligible = |id: &i32| self.replicas.contains(id) && !self.isr.contains(id) && !is_unsafe(*id);
         self.elr = candidates.into_iter().filter(is_eligible).collect();
     }
 
@@ -194,10 +195,19 @@ impl<'a> PartitionChange<'a> {
         if !self.rules.elr_enabled || !self.elr.is_empty() || !self.isr.is_empty() {
             return None;
         }
-        match *self.partition.last_known_elr {
+        match *self.known_last() {
             [only] if (self.rules.is_acceptable_leader)(only) => Some(only),
             _ => None,
         }
+    }
+
+    fn known_last(&self) -> Vec<i32> {
+        self.partition.last_known_elr.iter().copied().filter(|id| self.may_have_led(*id)).collect()
+    }
+
+    /// Whether what the broker has of the partition now is what it may have led with.
+    fn may_have_led(&self, id: i32) -> bool {
+        self.replicas.contains(&id) && self.lost_copy != Some(id)
     }
 
     fn record_elr(&mut self, record: &mut PartitionChangeRecord) {
@@ -227,14 +237,15 @@ impl<'a> PartitionChange<'a> {
         if !self.rules.elr_enabled {
             return;
         }
-        let known = !self.partition.last_known_elr.is_empty();
-        match record.leader {
-            NO_LEADER if !known => record.last_known_elr = Some(vec![self.partition.leader]),
-            leader if leader >= 0 && known => record.last_known_elr = Some(Vec::new()),
-            _ if self.lost_copy.is_some_and(|id| self.partition.last_known_elr.contains(&id)) => {
-                record.last_known_elr = Some(Vec::new());
-            }
-            _ => {}
+        let known = self.known_last();
+        let last_led = Some(self.partition.leader).filter(|id| self.may_have_led(*id));
+        let last_known = match record.leader {
+            NO_LEADER if known.is_empty() => last_led.into_iter().collect(),
+            leader if leader >= 0 => Vec::new(),
+            _ => known,
+        };
+        if last_known != *self.partition.last_known_elr {
+            record.last_known_elr = Some(last_known);
         }
     }
 
@@ -369,5 +380,21 @@ mod tests {
         assert_eq!(change(&moving, &[1, 2, 3], 0, |change| change.isr = vec![1, 2]), None);
         let done = change(&moving, &[1, 2, 3], 0, |change| change.isr = vec![1, 2, 3]);
         assert_eq!(done, Some((2, vec![2, 3], vec![], vec![], 6)));
+    }
+
+    /// It may become one again, with an empty log.
+    #[test]
+    fn who_is_no_replica_any_more_is_not_eligible() {
+        let moving = Partition {
+            adding_replicas: [3].into(),
+            removing_replicas: [1].into(),
+            elr: [2].into(),
+            ..partition(&[3, 2, 1], &[1], 1)
+        };
+        let done = change(&moving, &[1, 3], 2, |change| change.isr = vec![1, 3]);
+        assert_eq!(done, Some((3, vec![3], vec![2], vec![], 6)));
+        let alone = Partition { elr: [1].into(), last_known_elr: [1].into(), ..partition(&[1, 2], &[], -1) };
+        let moved = change(&alone, &[], 1, |change| change.replicas = vec![2]);
+        assert_eq!(moved, Some((NO_LEADER, vec![], vec![], vec![], 6)), "nor known as the last leader");
     }
 }

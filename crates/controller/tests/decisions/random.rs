@@ -7,6 +7,7 @@ use klamm_protocol::messages::alter_partition_reassignments_request::{
     ReassignablePartition, ReassignableTopic,
 };
 use klamm_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
+use klamm_protocol::messages::create_topics_request::CreatableTopicConfig;
 use klamm_protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, DeleteTopicsRequest, ElectLeadersRequest,
 };
@@ -59,7 +60,11 @@ fn step(cluster: &mut Cluster, dice: &mut Dice) {
 
 fn create(cluster: &mut Cluster, dice: &mut Dice) {
     let name = format!("t{}", dice.roll(6));
-    let wanted = topic(&name, 1 + dice.roll(3) as i32, 1 + dice.roll(4) as i16);
+    let mut wanted = topic(&name, 1 + dice.roll(3) as i32, 1 + dice.roll(4) as i16);
+    if dice.roll(2) == 0 {
+        let name = "min.insync.replicas".into();
+        wanted.configs = vec![CreatableTopicConfig { name, value: Some("2".into()) }];
+    }
     cluster.create(vec![wanted]);
 }
 
