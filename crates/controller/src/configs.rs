@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use klamm_metadata::configs::{ConfigMap, ConfigResource, ConfigResourceType, ConfigsImage};
-use klamm_metadata::{MetadataRecord, Topic};
+use klamm_metadata::{MetadataRecord, Topic, TopicIdPartition};
 use klamm_protocol::ErrorCode;
 use klamm_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use klamm_protocol::messages::incremental_alter_configs_request::AlterableConfig;
 use klamm_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementalResponse;
 use klamm_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, ClearElrRecord, ConfigRecord, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse,
+    IncrementalAlterConfigsResponse, PartitionChangeRecord,
 };
 
+use crate::partition_change::unchanged;
 use crate::refusal::{Refusal, error_fields};
 use crate::repeated::repeated;
 use crate::state::{Controller, Decision};
@@ -331,7 +332,8 @@ impl Controller {
         }
     }
 
-    /// Changing `min.insync.replicas` changes what "eligible" means, so what was remembered under the old value is forgotten (KIP-966).
+    /// Changing `min.insync.replicas` changes what "eligible" means, so what was remembered under the old value is forgotten (KIP-966), but
+    /// where nobody leads: nothing is committed there, so it stays true, and without it nobody could be elected any more.
     pub(crate) fn clear_elr_records(&self, records: &[MetadataRecord<'_>]) -> Records {
         if !self.image.features.eligible_leader_replicas_enabled() {
             return Vec::new();
@@ -343,7 +345,25 @@ impl Controller {
             }
             _ => None,
         });
-        topics.map(|topic| MetadataRecord::ClearElr(ClearElrRecord { topic_name: topic.into() })).collect()
+        let topics: Vec<String> = topics.collect();
+        let kept: Vec<_> =
+            self.index.leaderless().iter().filter_map(|&id| self.kept_elr(id, &topics)).collect();
+        let clear = |topic: String| MetadataRecord::ClearElr(ClearElrRecord { topic_name: topic.into() });
+        topics.into_iter().map(clear).chain(kept).collect()
+    }
+
+    /// Says again whom a partition of these topics may elect; the name of all topics is empty.
+    fn kept_elr(&self, id: TopicIdPartition, topics: &[String]) -> Option<MetadataRecord<'static>> {
+        let topic = self.image.topics.by_id(id.topic_id)?;
+        let partition = topic.partition(id.partition)?;
+        let is_cleared = topics.iter().any(|name| name.is_empty() || **name == *topic.name);
+        let some = |ids: &[i32]| (!ids.is_empty()).then(|| ids.to_vec());
+        let kept = PartitionChangeRecord {
+            eligible_leader_replicas: some(&partition.elr),
+            last_known_elr: some(&partition.last_known_elr),
+            ..unchanged(id)
+        };
+        (is_cleared && kept != unchanged(id)).then_some(MetadataRecord::PartitionChange(kept))
     }
 
     /// In-sync replicas a partition of the topic needs, never more than it has replicas.

@@ -87,13 +87,7 @@ impl<'a> PartitionChange<'a> {
 
     /// The record that makes the change; none where there is nothing to change.
     pub(crate) fn record(mut self, id: TopicIdPartition) -> Option<PartitionChangeRecord> {
-        let unchanged = PartitionChangeRecord {
-            topic_id: id.topic_id,
-            partition_id: id.partition,
-            leader: NO_LEADER_CHANGE,
-            leader_recovery_state: NO_RECOVERY_STATE_CHANGE,
-            ..PartitionChangeRecord::default()
-        };
+        let unchanged = unchanged(id);
         let mut record = unchanged.clone();
         self.complete_reassignment();
         self.remember_eligible_leaders();
@@ -155,7 +149,8 @@ impl<'a> PartitionChange<'a> {
         }
         if self.elr.contains(&leader) {
             self.isr = vec![leader];
-            self.elr.retain(|&id| id != leader);
+            // Where one is enough by now, it commits alone, and the others miss that.
+            self.remember_eligible_leaders();
         }
         record.leader = leader;
         if unclean {
@@ -266,6 +261,17 @@ impl<'a> PartitionChange<'a> {
             Some((broker_id, directory)) if broker_id == id => directory,
             _ => self.partition.directory(id).unwrap_or_else(|| (self.rules.default_directory)(id)),
         }
+    }
+}
+
+/// The record that changes nothing but the partition's epoch.
+pub(crate) fn unchanged(id: TopicIdPartition) -> PartitionChangeRecord {
+    PartitionChangeRecord {
+        topic_id: id.topic_id,
+        partition_id: id.partition,
+        leader: NO_LEADER_CHANGE,
+        leader_recovery_state: NO_RECOVERY_STATE_CHANGE,
+        ..PartitionChangeRecord::default()
     }
 }
 

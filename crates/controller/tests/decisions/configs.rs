@@ -191,6 +191,33 @@ fn min_insync_replicas_and_eligible_leader_replicas() {
     assert_eq!(alter(&mut cluster, BROKER, &[(name, SET, Some("2"))]).0, E::INVALID_CONFIG);
 }
 
+/// Kafka forgets them there too, and nobody is elected cleanly any more.
+#[test]
+fn a_new_minimum_does_not_take_the_eligible_leaders_from_a_partition_without_a_leader() {
+    let name = "min.insync.replicas";
+    for resource in [TOPIC, CLUSTER] {
+        let mut cluster = Cluster::with_brokers(&[1, 2]);
+        cluster.create_assigned("t", &[&[1, 2]]);
+        alter(&mut cluster, resource, &[(name, SET, Some("2"))]);
+        for id in [1, 2] {
+            cluster.heartbeat(id, |request| request.want_fence = true);
+        }
+        let known = |cluster: &Cluster| {
+            let now = cluster.partition("t", 0);
+            (now.leader, now.isr.to_vec(), now.elr.to_vec(), now.last_known_elr.to_vec())
+        };
+        let leaderless = (-1, vec![], vec![1, 2], vec![2]);
+        assert_eq!(known(&cluster), leaderless);
+        alter(&mut cluster, resource, &[(name, SET, Some("1"))]);
+        assert_eq!(known(&cluster), leaderless);
+        cluster.heartbeat(1, |_| {});
+        assert_eq!(known(&cluster), (1, vec![1], vec![], vec![]), "1 may commit alone from here on");
+        cluster.heartbeat(1, |request| request.want_fence = true);
+        cluster.heartbeat(2, |_| {});
+        assert_eq!(known(&cluster), (-1, vec![], vec![1], vec![1]), "what 2 may lack");
+    }
+}
+
 #[test]
 fn a_value_too_long_for_the_protocol() {
     let mut cluster = cluster();

@@ -8,8 +8,10 @@ use klamm_protocol::messages::alter_partition_reassignments_request::{
 };
 use klamm_protocol::messages::alter_partition_request::{BrokerState, PartitionData, TopicData};
 use klamm_protocol::messages::create_topics_request::CreatableTopicConfig;
+use klamm_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use klamm_protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionRequest, DeleteTopicsRequest, ElectLeadersRequest,
+    IncrementalAlterConfigsRequest,
 };
 
 use crate::cluster::{Cluster, topic};
@@ -39,7 +41,7 @@ fn step(cluster: &mut Cluster, dice: &mut Dice) {
     let all = partitions(cluster);
     let partition = all.get(dice.roll(all.len() as u64) as usize).cloned();
     let broker = dice.one_of(&BROKERS).unwrap();
-    match (dice.roll(14), partition) {
+    match (dice.roll(15), partition) {
         (0, _) => create(cluster, dice),
         (1, Some((name, _))) => delete(cluster, name),
         (2, _) => cluster.now_ms += dice.roll(4_000) as i64,
@@ -53,6 +55,7 @@ fn step(cluster: &mut Cluster, dice: &mut Dice) {
             cluster.decide(|controller, _| controller.elect_leaders(&request));
         }
         (8, _) => _ = cluster.decide(|controller, _| controller.balance_leaders()),
+        (14, Some((name, _))) => change_minimum(cluster, dice, name),
         (9..=11, Some((name, index))) => alter_isr(cluster, dice, &name, index),
         _ => _ = cluster.heartbeat(broker, |_| {}),
     }
@@ -66,6 +69,15 @@ fn create(cluster: &mut Cluster, dice: &mut Dice) {
         wanted.configs = vec![CreatableTopicConfig { name, value: Some("2".into()) }];
     }
     cluster.create(vec![wanted]);
+}
+
+fn change_minimum(cluster: &mut Cluster, dice: &mut Dice, name: String) {
+    let value = Some((1 + dice.roll(3)).to_string().into());
+    let config = AlterableConfig { name: "min.insync.replicas".into(), config_operation: 0, value };
+    let resource =
+        AlterConfigsResource { resource_type: 2, resource_name: name.into(), configs: vec![config] };
+    let request = IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    cluster.decide(|controller, _| controller.incremental_alter_configs(&request, true));
 }
 
 fn delete(cluster: &mut Cluster, name: String) {
