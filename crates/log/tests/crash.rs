@@ -350,6 +350,32 @@ fn holes_between_segments_cut_only_logs_that_were_never_compacted() {
     }
 }
 
+/// What is behind may be all there is, so it is kept; but who follows a leader gets what is missing from it.
+#[test]
+fn records_that_are_missing_in_the_middle_are_noted() {
+    for compact in [false, true] {
+        let disk = simulated(1);
+        let end = written(&disk);
+        disk.remove(Path::new(&file(&disk, ".log", 1))).unwrap();
+        let opening = small(DIR);
+        let config = Arc::new(LogConfig { compact, ..(*opening.config).clone() });
+        let recovery = LogOpening { config, was_clean: false, is_contiguous: false, ..opening };
+        let (log, report) = open_simulated(&disk, recovery);
+        assert_eq!((log.log_end_offset(), log.gap()), (end, report.gap));
+        assert_eq!(log.gap().is_none(), compact, "compaction may have taken them");
+        let Some(gap) = log.gap() else { continue };
+        assert_eq!(
+            gap,
+            log.segment_base_offsets()[0] + values(&log, 0).iter().take_while(|it| it.0 < gap).count() as i64
+        );
+        log.truncate_to(gap + 1, 0).unwrap();
+        assert_eq!(log.gap(), Some(gap));
+        log.truncate_to(gap, 0).unwrap();
+        assert_eq!((log.gap(), log.log_end_offset()), (None, gap));
+        log.check_invariants();
+    }
+}
+
 /// After a clean stop nothing is torn: what cannot be read was damaged by the disk. A log that must be whole is not cut for it, and no byte
 /// of it is touched.
 #[test]

@@ -37,14 +37,18 @@ pub(crate) enum FollowError {
 }
 
 impl Partition {
-    /// Where this replica fetches on, while somebody else leads.
+    /// Where this replica fetches on, while somebody else leads: where its log ends, or where records are missing in the middle.
     pub(crate) fn position(&self) -> Option<Position> {
         let leadership = self.leadership();
         let log = self.log.load();
+        let (fetch_offset, epoch) = match log.gap() {
+            Some(gap) => (gap, gap.checked_sub(1).and_then(|before| log.epoch_for_offset(before))),
+            None => (log.log_end_offset(), log.latest_epoch()),
+        };
         (!leadership.is_here).then(|| Position {
             leader_epoch: leadership.leader_epoch,
-            fetch_offset: log.log_end_offset(),
-            last_fetched_epoch: log.latest_epoch().unwrap_or(-1),
+            fetch_offset,
+            last_fetched_epoch: epoch.unwrap_or(-1),
             log_start_offset: log.log_start_offset(),
         })
     }
@@ -118,6 +122,18 @@ impl Partition {
         self.truncate_to(truncation(leader, own, log.log_end_offset()).offset)
     }
 
+    /// Whether records are missing in the middle that the leader may have.
+    pub(crate) fn has_gap(&self) -> bool {
+        self.log.load().gap().is_some()
+    }
+
+    /// Cuts the log where records are missing: they come from the leader, with all behind them. Waits for the disk.
+    pub(crate) fn cut_at_gap(&self, asked: Position) -> Result<(), FollowError> {
+        let _leader = self.leader.lock();
+        self.check_following(asked)?;
+        self.truncate_to(asked.fetch_offset)
+    }
+
     /// Comes back into the leader's log, which goes from `leader_start` to `leader_end`. Waits for the disk.
     pub(crate) fn come_into_range(
         &self,
@@ -128,7 +144,12 @@ impl Partition {
         let _leader = self.leader.lock();
         self.check_following(asked)?;
         let log = self.log.load();
-        match out_of_range(log.log_end_offset(), leader_start, leader_end) {
+        let beyond_gap = log.gap().filter(|gap| *gap < leader_start).map(|_| leader_start);
+        let out_of_range = match beyond_gap {
+            Some(offset) => OutOfRange::StartOver { offset },
+            None => out_of_range(log.log_end_offset(), leader_start, leader_end),
+        };
+        match out_of_range {
             OutOfRange::GoOn => Ok(()),
             OutOfRange::Truncate { offset } => self.truncate_to(offset),
             OutOfRange::StartOver { offset } => {

@@ -138,6 +138,44 @@ fn a_follower_flushes_the_segments_it_has_filled() {
     assert_eq!(is_flushing, [false, true], "the second batch begins a segment");
 }
 
+/// What a loss of power took from the middle comes from the leader, with all behind it.
+#[test]
+fn a_follower_goes_on_where_records_are_missing() {
+    let partition = partition("t");
+    partition.follow(2, &led(5), &cluster(&[1, 2]).cluster);
+    let with_gap = log_with_gap();
+    let (gap, end) = (with_gap.gap().unwrap(), with_gap.log_end_offset());
+    partition.replace_log(Arc::new(with_gap));
+    let position = partition.position().unwrap();
+    assert!(partition.has_gap() && position.fetch_offset == gap && gap < end);
+    partition.cut_at_gap(position).unwrap();
+    assert!(!partition.has_gap());
+    assert_eq!((partition.position().unwrap().fetch_offset, partition.log().log_end_offset()), (gap, gap));
+}
+
+/// Three segments of a batch each; the second is lost.
+fn log_with_gap() -> Log {
+    let disk: Arc<dyn klamm_log::disk::Disk> = Arc::new(SimulatedDisk::seeded(1));
+    let dir = std::path::Path::new("/t-0");
+    disk.create_dir(dir).unwrap();
+    let opening = |was_clean| klamm_log::LogOpening {
+        dir: dir.to_owned(),
+        config: Arc::new(LogConfig { segment_bytes: 100, ..LogConfig::default() }),
+        log_start_offset: 0,
+        recovery_point: 0,
+        was_clean,
+        is_contiguous: false,
+        now_ms: 0,
+    };
+    let open =
+        |was_clean| Log::open(disk.clone(), klamm_log::OpenFiles::new(10), opening(was_clean)).unwrap().0;
+    let log = open(true);
+    (0..3).for_each(|_| append(&log, 1));
+    drop(log);
+    disk.remove(&dir.join("00000000000000000001.log")).unwrap();
+    open(false)
+}
+
 /// Followers ask about the leader's epoch, which may have no records yet.
 #[test]
 fn a_log_that_moved_knows_the_leaders_epoch() {

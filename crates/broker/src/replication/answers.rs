@@ -37,6 +37,8 @@ pub(super) enum Duty {
     Flush,
     /// Cut the log where it parts from the leader's.
     Cut(EpochEnd),
+    /// Cut the log where records are missing, to get them from the leader.
+    CutAtGap,
     /// Find out where the leader's log is, and come back into it.
     ComeIntoRange,
 }
@@ -101,6 +103,9 @@ fn take_one(
     if diverging.end_offset >= 0 {
         let end = EpochEnd { epoch: diverging.epoch, end_offset: diverging.end_offset };
         return Ok(Some(Duty::Cut(end)));
+    }
+    if partition.has_gap() {
+        return Ok(Some(Duty::CutAtGap));
     }
     let fetched = FetchedRecords {
         records: data.records.as_ref().and_then(|records| records.as_bytes()).unwrap_or_default(),
@@ -225,6 +230,7 @@ fn fulfil(
     match (duty, range) {
         (Duty::Flush, _) => Ok(partition.flush_fetched()?),
         (Duty::Cut(end), _) => partition.cut_diverging(asked, end),
+        (Duty::CutAtGap, _) => partition.cut_at_gap(asked),
         (Duty::ComeIntoRange, Some((start, end))) => partition.come_into_range(asked, start, end),
         (Duty::ComeIntoRange, None) => Err(FollowError::Outdated),
     }

@@ -52,6 +52,8 @@ use crate::segment::{Appender, Segment};
 
 /// No transaction is open.
 const NONE_UNSTABLE: i64 = i64::MAX;
+/// Instead of the offset of a gap: there is none.
+const NO_GAP: i64 = i64::MAX;
 
 type Segments = Vec<Arc<Segment>>;
 
@@ -73,6 +75,8 @@ pub struct Log {
     compacted_to: AtomicI64,
     /// How often the log was cut.
     cuts: AtomicU64,
+    /// The first offset that a loss of power took from the middle of the log.
+    gap: AtomicI64,
     is_uncleanable: AtomicBool,
     /// A write or sync failed in a way that leaves unknown what is on the device: nothing more may be written.
     is_failed: AtomicBool,
@@ -128,6 +132,13 @@ impl Log {
     /// The offset up to which every transaction is decided, at most the high watermark.
     pub fn last_stable_offset(&self) -> i64 {
         self.high_watermark().min(self.first_unstable_offset.load(Ordering::Acquire))
+    }
+
+    /// Where records are missing that a loss of power took from the middle of the log. Another replica may have them: whoever follows one
+    /// goes on here.
+    pub fn gap(&self) -> Option<i64> {
+        let gap = self.gap.load(Ordering::Acquire);
+        (self.log_start_offset()..NO_GAP).contains(&gap).then_some(gap)
     }
 
     /// The offset up to which the log is known to be on the device.

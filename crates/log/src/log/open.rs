@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use super::flush::FlushState;
 use super::recover::Recovery;
 use super::snapshots::Snapshots;
-use super::{Log, NONE_UNSTABLE, Segments, State};
+use super::{Log, NO_GAP, NONE_UNSTABLE, Segments, State};
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
@@ -47,6 +47,9 @@ pub struct RecoveryReport {
     pub segments_verified: usize,
     /// Where the log was cut, if it was.
     pub truncation: Option<Truncation>,
+    /// The first offset that is missing between segments that were not flushed, in a log that is not compacted: a loss of power took the end
+    /// of the one before. What is behind is kept, and may be all there is.
+    pub gap: Option<i64>,
     /// Everything else that was found wrong and put right, each in a sentence.
     pub repairs: Vec<String>,
 }
@@ -65,7 +68,7 @@ pub struct Truncation {
 impl RecoveryReport {
     /// Whether there is nothing to tell.
     pub fn is_empty(&self) -> bool {
-        self.truncation.is_none() && self.repairs.is_empty()
+        self.truncation.is_none() && self.gap.is_none() && self.repairs.is_empty()
     }
 }
 
@@ -74,6 +77,9 @@ impl fmt::Display for RecoveryReport {
         write!(f, "{} segments verified", self.segments_verified)?;
         if let Some(Truncation { offset, bytes, reason }) = &self.truncation {
             write!(f, "; {bytes} bytes cut off at offset {offset} ({reason})")?;
+        }
+        if let Some(gap) = self.gap {
+            write!(f, "; records from offset {gap} on are missing")?;
         }
         self.repairs.iter().try_for_each(|repair| write!(f, "; {repair}"))
     }
@@ -134,6 +140,7 @@ impl Log {
             flush: FlushState::new(recovery_point),
             compacted_to: AtomicI64::new(log_start_offset),
             cuts: AtomicU64::new(0),
+            gap: AtomicI64::new(report.gap.unwrap_or(NO_GAP)),
             is_uncleanable: AtomicBool::new(false),
             is_failed: AtomicBool::new(false),
         };

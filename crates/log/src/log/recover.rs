@@ -122,6 +122,7 @@ impl Recovery<'_> {
                 self.cut(&lost, segments[number - 1].end().0, 0, reason)?;
                 break;
             }
+            self.note_gap(&segments[first..number], &segment);
             if number > first {
                 states.set_end_offset(states.end_offset().max(segment.base_offset()));
                 self.snapshots.take(self.home, &states)?;
@@ -147,6 +148,14 @@ impl Recovery<'_> {
         }
         (self.opening.is_contiguous && expected < base_offset)
             .then(|| format!("offsets {expected} to {} are missing", base_offset - 1))
+    }
+
+    /// Records that are missing in a log which is compacted are not told from those that compaction took.
+    fn note_gap(&mut self, before: &[Arc<Segment>], segment: &Segment) {
+        let Some(expected) = before.last().map(|before| before.end().0) else { return };
+        if expected < segment.base_offset() && !self.opening.config.compact {
+            self.report.gap = self.report.gap.or(Some(expected));
+        }
     }
 
     /// Removes `lost` segments behind `offset`, where the log ends now, and notes it.

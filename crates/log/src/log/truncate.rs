@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::recover::ProducerLoader;
-use super::{Log, State, floor};
+use super::{Log, NO_GAP, State, floor};
 use crate::error::StorageError;
 use crate::producers::ProducerStates;
 use crate::segment::{Appender, Segment};
@@ -21,6 +21,9 @@ impl Log {
             return Ok(false);
         }
         self.cuts.fetch_add(1, Ordering::AcqRel);
+        if offset <= self.gap.load(Ordering::Acquire) {
+            self.gap.store(NO_GAP, Ordering::Release);
+        }
         // From here on nothing above is safe, whatever the checkpoints still say.
         exclusion.set_recovery_point(self.recovery_point().min(offset));
         state.is_changed = true;
@@ -43,6 +46,7 @@ impl Log {
         let mut state = self.lock();
         exclusion.set_recovery_point(offset);
         self.cuts.fetch_add(1, Ordering::AcqRel);
+        self.gap.store(NO_GAP, Ordering::Release);
         self.compacted_to.store(log_start_offset.min(offset), Ordering::Release);
         state.is_changed = true;
         self.start_at(&mut state, offset, log_start_offset.min(offset), now_ms).map_err(|e| self.failed(e))
