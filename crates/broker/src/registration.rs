@@ -150,7 +150,9 @@ impl Registration {
                 () = departures.next(&broker) => {}
             }
             wait_ms = heartbeat_interval_ms(&broker);
-            if lacks_directories(&broker.image(), broker.node_id()) {
+            if lacks_directories(&broker.image(), broker.node_id())
+                && !offline_directories::known(&broker).is_empty()
+            {
                 self.name_directories(&broker).await;
             }
             let Some(response) = heartbeat(&broker, Wish::Serve).await else { continue };

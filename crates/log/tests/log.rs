@@ -6,7 +6,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::{Fault, Operation, SimulatedDisk};
@@ -346,15 +345,16 @@ fn who_reads_while_the_log_is_cut_gets_what_is_left() {
     }
     log.advance_high_watermark(3);
     let (told, reads) = std::sync::mpsc::channel();
-    let reader = log.clone();
+    let (reader, meanwhile) = (log.clone(), interposed.clone());
     interposed.during(Moment::FileSync, ".log", move || {
-        let told_now = told.clone();
+        let (begun, begins) = std::sync::mpsc::channel();
+        meanwhile.during(Moment::FileRead, ".log", move || begun.send(()).unwrap());
         std::thread::spawn(move || {
             let read = reader.read(0, reader.high_watermark(), usize::MAX, true, None);
-            told_now.send(read.map(|slice| slice.end_offset)).unwrap();
+            told.send(read.map(|slice| slice.end_offset)).unwrap();
         });
-        // Long enough for a reader that does not wait for the end of the cut.
-        std::thread::sleep(Duration::from_millis(50));
+        // From here on the reader goes by what was in the files before the cut.
+        begins.recv().unwrap();
     });
     assert!(log.truncate_to(3, 0).unwrap());
     assert!(interposed.is_done());

@@ -176,7 +176,7 @@ pub(super) async fn carry_out(
         return Ok(());
     }
     let mut work = Vec::with_capacity(duties.len());
-    // Should the leader be gone, what was appended is flushed all the same: the next answer counts it as held.
+    // Should the leader be gone, what was appended is flushed all the same: the next request says that it is held.
     let mut connected = Ok(());
     for (key, asked, duty) in duties {
         let Some(known) = followed.get_mut(&key) else { continue };

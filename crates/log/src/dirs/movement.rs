@@ -1,7 +1,6 @@
 //! Moving a replica from one log directory to another (KIP-113): a future log is filled from the current one, then
 //! takes its place.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 
 use klamm_protocol::Uuid;
@@ -233,9 +232,7 @@ fn copy_once(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Resu
 fn may_be_of_a_cut(error: &MoveError) -> bool {
     match error {
         MoveError::Read(ReadError::OffsetOutOfRange { .. }) => true,
-        MoveError::Read(ReadError::Storage(error)) | MoveError::Storage(error) => {
-            error.source.kind() == ErrorKind::UnexpectedEof || error.is_damage()
-        }
+        MoveError::Read(ReadError::Storage(error)) | MoveError::Storage(error) => error.may_be_of_a_cut(),
         MoveError::Append(error) => {
             matches!(error, AppendError::Corrupt(_) | AppendError::UnexpectedOffset { .. })
         }

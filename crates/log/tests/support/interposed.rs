@@ -27,6 +27,7 @@ struct Expected {
 pub(crate) enum Moment {
     /// The folder may have another name by its end.
     FolderSync,
+    FileRead,
     FileSync,
     Removal,
 }
@@ -58,12 +59,12 @@ impl InterposedDisk {
         self.expected.lock().take_if(is_meant)
     }
 
-    fn around(
+    fn around<T>(
         &self,
         moment: Moment,
         path: &Path,
-        operation: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
+        operation: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         let expected = self.take(moment, path);
         let result = operation();
         match expected {
@@ -84,7 +85,7 @@ struct InterposedFile {
 
 impl File for InterposedFile {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, position)
+        self.disk.around(Moment::FileRead, &self.path, || self.file.read_at(buffer, position))
     }
 
     fn write_vectored_at(&self, parts: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
