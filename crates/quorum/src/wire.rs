@@ -64,6 +64,16 @@ fn leader_id(id: i32) -> Option<i32> {
     (id >= 0).then_some(id)
 }
 
+/// The leader as others are told of it: only with where it listens. A replica of Kafka's ends at once when it hears of a leader without an
+/// address, and whoever has its own way to the leader will hear from that.
+fn reachable<'a>(info: &EpochInfo, leader: Option<&'a NodeAddress>) -> Option<&'a NodeAddress> {
+    leader.filter(|leader| info.leader_id == Some(leader.id))
+}
+
+fn id_or_none(leader: Option<&NodeAddress>) -> i32 {
+    leader.map_or(NO_ID, |leader| leader.id)
+}
+
 impl VoteRequest {
     /// Reads a request; an error for one that is not about the metadata log.
     pub fn from_wire(request: &WireVoteRequest<'_>) -> Result<Self, ErrorCode> {
@@ -115,29 +125,24 @@ impl VoteResponse {
     }
 
     /// The response as it is sent; the leader's address is for versions that carry it.
-    pub fn to_wire(&self, leader: Option<&VoterEndpoint>) -> WireVoteResponse<'static> {
+    pub fn to_wire(&self, leader: Option<&NodeAddress>) -> WireVoteResponse<'static> {
+        let leader = reachable(&self.info, leader);
         let partition = vote_response::PartitionData {
             partition_index: PARTITION,
             error_code: self.info.error,
-            leader_id: self.info.leader_id.unwrap_or(NO_ID),
+            leader_id: id_or_none(leader),
             leader_epoch: self.info.epoch,
             vote_granted: self.granted,
         };
-        let endpoint = |node_id, endpoint: &VoterEndpoint| vote_response::NodeEndpoint {
-            node_id,
-            host: endpoint.host.clone().into(),
-            port: endpoint.port,
+        let endpoint = |leader: &NodeAddress| vote_response::NodeEndpoint {
+            node_id: leader.id,
+            host: leader.host.clone().into(),
+            port: leader.port,
         };
         WireVoteResponse {
             error_code: ErrorCode::NONE,
             topics: vec![vote_response::TopicData { topic_name: topic_name(), partitions: vec![partition] }],
-            node_endpoints: self
-                .info
-                .leader_id
-                .zip(leader)
-                .map(|(id, node)| endpoint(id, node))
-                .into_iter()
-                .collect(),
+            node_endpoints: leader.map(endpoint).into_iter().collect(),
         }
     }
 }
@@ -225,25 +230,25 @@ impl EndEpochRequest {
 
 impl EpochInfo {
     /// The response to a BeginQuorumEpoch.
-    pub fn to_begin_response(&self, leader: Option<&VoterEndpoint>) -> BeginQuorumEpochResponse<'static> {
+    pub fn to_begin_response(&self, leader: Option<&NodeAddress>) -> BeginQuorumEpochResponse<'static> {
+        let leader = reachable(self, leader);
         let partition = begin_quorum_epoch_response::PartitionData {
             partition_index: PARTITION,
             error_code: self.error,
-            leader_id: self.leader_id.unwrap_or(NO_ID),
+            leader_id: id_or_none(leader),
             leader_epoch: self.epoch,
         };
-        let endpoint =
-            |(node_id, endpoint): (i32, &VoterEndpoint)| begin_quorum_epoch_response::NodeEndpoint {
-                node_id,
-                host: endpoint.host.clone().into(),
-                port: endpoint.port,
-            };
+        let endpoint = |leader: &NodeAddress| begin_quorum_epoch_response::NodeEndpoint {
+            node_id: leader.id,
+            host: leader.host.clone().into(),
+            port: leader.port,
+        };
         let topic =
             begin_quorum_epoch_response::TopicData { topic_name: topic_name(), partitions: vec![partition] };
         BeginQuorumEpochResponse {
             error_code: ErrorCode::NONE,
             topics: vec![topic],
-            node_endpoints: self.leader_id.zip(leader).map(endpoint).into_iter().collect(),
+            node_endpoints: leader.map(endpoint).into_iter().collect(),
         }
     }
 
@@ -258,24 +263,25 @@ impl EpochInfo {
     }
 
     /// The response to an EndQuorumEpoch.
-    pub fn to_end_response(&self, leader: Option<&VoterEndpoint>) -> EndQuorumEpochResponse<'static> {
+    pub fn to_end_response(&self, leader: Option<&NodeAddress>) -> EndQuorumEpochResponse<'static> {
+        let leader = reachable(self, leader);
         let partition = end_quorum_epoch_response::PartitionData {
             partition_index: PARTITION,
             error_code: self.error,
-            leader_id: self.leader_id.unwrap_or(NO_ID),
+            leader_id: id_or_none(leader),
             leader_epoch: self.epoch,
         };
-        let endpoint = |(node_id, endpoint): (i32, &VoterEndpoint)| end_quorum_epoch_response::NodeEndpoint {
-            node_id,
-            host: endpoint.host.clone().into(),
-            port: endpoint.port,
+        let endpoint = |leader: &NodeAddress| end_quorum_epoch_response::NodeEndpoint {
+            node_id: leader.id,
+            host: leader.host.clone().into(),
+            port: leader.port,
         };
         let topic =
             end_quorum_epoch_response::TopicData { topic_name: topic_name(), partitions: vec![partition] };
         EndQuorumEpochResponse {
             error_code: ErrorCode::NONE,
             topics: vec![topic],
-            node_endpoints: self.leader_id.zip(leader).map(endpoint).into_iter().collect(),
+            node_endpoints: leader.map(endpoint).into_iter().collect(),
         }
     }
 
@@ -337,7 +343,8 @@ impl FetchRequest {
 
 impl FetchReply {
     /// The response as it is sent, yet without records.
-    pub fn to_wire(&self, log_start_offset: i64, leader: Option<&VoterEndpoint>) -> FetchResponse<'static> {
+    pub fn to_wire(&self, log_start_offset: i64, leader: Option<&NodeAddress>) -> FetchResponse<'static> {
+        let leader = reachable(&self.info, leader);
         let mut partition = fetch_response::PartitionData {
             partition_index: PARTITION,
             error_code: self.info.error,
@@ -345,7 +352,7 @@ impl FetchReply {
             last_stable_offset: -1,
             log_start_offset,
             current_leader: fetch_response::LeaderIdAndEpoch {
-                leader_id: self.info.leader_id.unwrap_or(NO_ID),
+                leader_id: id_or_none(leader),
                 leader_epoch: self.info.epoch,
             },
             ..Default::default()
@@ -359,10 +366,10 @@ impl FetchReply {
             }
             FetchAnswer::Records { .. } | FetchAnswer::Refused => {}
         }
-        let endpoint = |(node_id, endpoint): (i32, &VoterEndpoint)| fetch_response::NodeEndpoint {
-            node_id,
-            host: endpoint.host.clone().into(),
-            port: i32::from(endpoint.port),
+        let endpoint = |leader: &NodeAddress| fetch_response::NodeEndpoint {
+            node_id: leader.id,
+            host: leader.host.clone().into(),
+            port: i32::from(leader.port),
             rack: None,
         };
         let topic = fetch_response::FetchableTopicResponse {
@@ -372,7 +379,7 @@ impl FetchReply {
         };
         FetchResponse {
             responses: vec![topic],
-            node_endpoints: self.info.leader_id.zip(leader).map(endpoint).into_iter().collect(),
+            node_endpoints: leader.map(endpoint).into_iter().collect(),
             ..Default::default()
         }
     }

@@ -8,7 +8,9 @@ use klamm_protocol::messages::{
 };
 use klamm_protocol::{ApiKey, Decode, ErrorCode, Reader, Uuid};
 use klamm_quorum::VoterEndpoint;
-use klamm_quorum::message::{BeginEpochRequest, EndEpochRequest, EpochInfo, FetchRequest, VoteRequest};
+use klamm_quorum::message::{
+    BeginEpochRequest, EndEpochRequest, EpochInfo, FetchRequest, NodeAddress, VoteRequest, VoteResponse,
+};
 use klamm_quorum::wire::{
     AddVoter, SnapshotPiece, SnapshotRequest, check_cluster_id, removal, updated_voter, voter_to_remove,
 };
@@ -110,9 +112,31 @@ fn pieces_of_snapshots_keep_what_they_say() {
     let info = EpochInfo { error: ErrorCode::NONE, epoch: 3, leader_id: Some(1) };
     let id = SnapshotId { end_offset: 9, epoch: 2 };
     let piece = SnapshotPiece { info, id, size: 100, position: 40, length: 3 };
-    let mut wire = piece.to_wire(None);
+    let leader = NodeAddress { id: 1, host: "one".to_owned(), port: 9093 };
+    let mut wire = piece.to_wire(Some(&leader));
     wire.topics[0].partitions[0].unaligned_records = Some(vec![1, 2, 3].into());
     assert_eq!(SnapshotPiece::from_wire(wire), Ok((piece, vec![1, 2, 3])));
+}
+
+/// Kafka's replicas end when they are told of a leader without its address.
+#[test]
+fn a_leader_is_told_of_with_its_address_only() {
+    let info = EpochInfo { error: ErrorCode::NONE, epoch: 3, leader_id: Some(1) };
+    let vote = VoteResponse { info, granted: false };
+    let address = |id| NodeAddress { id, host: "one".to_owned(), port: 9093 };
+
+    let told = vote.to_wire(Some(&address(1)));
+    assert_eq!(VoteResponse::from_wire(&told), Ok(vote));
+    assert_eq!((told.node_endpoints[0].node_id, &*told.node_endpoints[0].host), (1, "one"));
+    for unknown in [None, Some(address(2))] {
+        let unknown = unknown.as_ref();
+        let unreachable = EpochInfo { leader_id: None, ..info };
+        assert_eq!(EpochInfo::from_begin_response(&info.to_begin_response(unknown)), Ok(unreachable));
+        assert_eq!(EpochInfo::from_end_response(&info.to_end_response(unknown)), Ok(unreachable));
+        let told = vote.to_wire(unknown);
+        assert_eq!(VoteResponse::from_wire(&told).unwrap().info, unreachable);
+        assert!(told.node_endpoints.is_empty());
+    }
 }
 
 #[test]

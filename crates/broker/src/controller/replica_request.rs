@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use klamm_config::endpoint::HostPort;
 use klamm_protocol::ErrorCode;
 use klamm_quorum::message::{
     BeginEpochRequest, EndEpochRequest, EpochInfo, FetchReply, FetchRequest, NodeAddress, VoteRequest,
@@ -38,8 +39,8 @@ pub(crate) type Reply<T> = oneshot::Sender<Told<T>>;
 /// An answer, with what goes into every response.
 pub(crate) struct Told<T> {
     pub(crate) answer: T,
-    /// Where the leader listens.
-    pub(crate) leader: Option<VoterEndpoint>,
+    /// Where the leader listens, if that is known.
+    pub(crate) leader: Option<NodeAddress>,
     /// The log that the answer is about.
     pub(crate) log: Arc<MetadataLog>,
 }
@@ -104,12 +105,19 @@ impl Driver {
     }
 
     fn told<T>(&self, answer: T) -> Told<T> {
-        Told { answer, leader: self.leader_endpoint(), log: self.parts.log.clone() }
+        Told { answer, leader: self.leader_address(), log: self.parts.log.clone() }
     }
 
-    fn leader_endpoint(&self) -> Option<VoterEndpoint> {
-        let leader = self.parts.quorum.leader_id()?;
-        self.parts.quorum.current_voters().get(leader)?.endpoints.first().cloned()
+    fn leader_address(&self) -> Option<NodeAddress> {
+        let quorum = &self.parts.quorum;
+        let (id, local) = (quorum.leader_id()?, quorum.local());
+        if id == local.key.id {
+            // A leader that has been removed from the voters leads until that is committed.
+            let VoterEndpoint { host, port, .. } = local.endpoints.first()?.clone();
+            return Some(NodeAddress { id, host, port });
+        }
+        let HostPort { host, port } = self.outbound.address(id, quorum.current_voters())?;
+        Some(NodeAddress { id, host, port })
     }
 
     fn epoch_info(&self, error: ErrorCode) -> EpochInfo {

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A folder with a node's settings and data; nodes of either software may run on it, one after another.
 pub(crate) struct NodeFolder {
@@ -109,8 +112,27 @@ impl Plan<'_> {
     }
 }
 
-/// Ports of the loopback interface that nothing listens on.
+/// Where ports are looked for: below those that systems give to outgoing connections, one of which could take a node's port while the node
+/// is down.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// Ports of the loopback interface that nothing listens on, and that no other node of this process has.
 pub(crate) fn free_ports() -> io::Result<[u16; 2]> {
-    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
-    Ok([listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()])
+    Ok([free_port()?, free_port()?])
+}
+
+fn free_port() -> io::Result<u16> {
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let count = u32::from(PORTS.end - PORTS.start);
+    for _ in PORTS {
+        // Runs beside each other begin at different places.
+        let place =
+            process::id().wrapping_mul(64).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = PORTS.start + place as u16;
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            bound => return bound.map(|_| port),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no port of {PORTS:?} is free")))
 }

@@ -145,9 +145,21 @@ impl Drop for Node {
     }
 }
 
-/// The last lines of a log.
+/// The lines of a log that say most: the first that tells of an error, with what follows it, and the last.
 pub(crate) fn tail(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(10)..].join("\n")
+    let last = lines.len().saturating_sub(LINES_SHOWN);
+    let is_error =
+        |line: &&str| ["ERROR", "FATAL", "Exception", "panicked"].iter().any(|word| line.contains(word));
+    match lines[..last].iter().position(is_error) {
+        None => lines[last..].join("\n"),
+        Some(first) => {
+            let shown = [&lines[first..last.min(first + LINES_SHOWN)], &["…"], &lines[last..]];
+            shown.concat().join("\n")
+        }
+    }
 }
+
+/// So many lines of a log are shown in one piece.
+const LINES_SHOWN: usize = 10;

@@ -6,8 +6,8 @@ use klamm_protocol::messages::{
 };
 use klamm_protocol::{ErrorCode, Uuid};
 
-use super::NO_ID;
-use crate::message::EpochInfo;
+use super::{id_or_none, reachable};
+use crate::message::{EpochInfo, NodeAddress};
 use crate::voter_change::VoterChangeError;
 use crate::voters::{ReplicaKey, VoterEndpoint, VoterNode};
 
@@ -111,12 +111,13 @@ impl VoterNode {
 
 impl EpochInfo {
     /// The response to an UpdateRaftVoter.
-    pub fn to_update_response(&self, leader: Option<&VoterEndpoint>) -> UpdateRaftVoterResponse<'static> {
+    pub fn to_update_response(&self, leader: Option<&NodeAddress>) -> UpdateRaftVoterResponse<'static> {
+        let leader = reachable(self, leader);
         UpdateRaftVoterResponse {
             throttle_time_ms: 0,
             error_code: self.error,
             current_leader: update_raft_voter_response::CurrentLeader {
-                leader_id: self.leader_id.unwrap_or(NO_ID),
+                leader_id: id_or_none(leader),
                 leader_epoch: self.epoch,
                 host: leader.map(|leader| leader.host.clone()).unwrap_or_default().into(),
                 port: leader.map_or(0, |leader| i32::from(leader.port)),

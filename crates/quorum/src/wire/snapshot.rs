@@ -6,9 +6,9 @@ use klamm_protocol::messages::{
 };
 use klamm_protocol::{ErrorCode, Records};
 
-use super::{NO_ID, PARTITION, TOPIC, check_log, leader_id, sole, topic_name};
-use crate::message::EpochInfo;
-use crate::voters::{ReplicaKey, VoterEndpoint};
+use super::{PARTITION, TOPIC, check_log, id_or_none, leader_id, reachable, sole, topic_name};
+use crate::message::{EpochInfo, NodeAddress};
+use crate::voters::ReplicaKey;
 
 /// Asks for a piece of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,8 @@ impl SnapshotPiece {
     }
 
     /// The response as it is sent; the bytes are added by whoever sends it.
-    pub fn to_wire(&self, leader: Option<&VoterEndpoint>) -> FetchSnapshotResponse<'static> {
+    pub fn to_wire(&self, leader: Option<&NodeAddress>) -> FetchSnapshotResponse<'static> {
+        let leader = reachable(&self.info, leader);
         let partition = fetch_snapshot_response::PartitionSnapshot {
             index: PARTITION,
             error_code: self.info.error,
@@ -96,17 +97,17 @@ impl SnapshotPiece {
                 epoch: self.id.epoch,
             },
             current_leader: fetch_snapshot_response::LeaderIdAndEpoch {
-                leader_id: self.info.leader_id.unwrap_or(NO_ID),
+                leader_id: id_or_none(leader),
                 leader_epoch: self.info.epoch,
             },
             size: self.size,
             position: self.position,
             unaligned_records: Some(Records::External(self.length)),
         };
-        let endpoint = |(node_id, endpoint): (i32, &VoterEndpoint)| fetch_snapshot_response::NodeEndpoint {
-            node_id,
-            host: endpoint.host.clone().into(),
-            port: endpoint.port,
+        let endpoint = |leader: &NodeAddress| fetch_snapshot_response::NodeEndpoint {
+            node_id: leader.id,
+            host: leader.host.clone().into(),
+            port: leader.port,
         };
         let topic =
             fetch_snapshot_response::TopicSnapshot { name: topic_name(), partitions: vec![partition] };
@@ -114,7 +115,7 @@ impl SnapshotPiece {
             throttle_time_ms: 0,
             error_code: ErrorCode::NONE,
             topics: vec![topic],
-            node_endpoints: self.info.leader_id.zip(leader).map(endpoint).into_iter().collect(),
+            node_endpoints: leader.map(endpoint).into_iter().collect(),
         }
     }
 
