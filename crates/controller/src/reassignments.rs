@@ -34,10 +34,16 @@ impl Controller {
             error_message: None,
             ..Default::default()
         };
+        // Each is decided by what is there now: the second change of a partition would not go with the first.
+        let mut named = BTreeSet::new();
         for topic in &request.topics {
             let results = topic.partitions.iter().map(|target| {
-                let result =
-                    self.topic(&topic.name).and_then(|topic| self.reassign(topic, target, may_change_factor));
+                let result = match named.insert((&topic.name, target.partition_index)) {
+                    true => {
+                        self.topic(&topic.name).and_then(|it| self.reassign(it, target, may_change_factor))
+                    }
+                    false => Err(Refusal::new(ErrorCode::INVALID_REQUEST, "The partition is named twice.")),
+                };
                 let (error_code, error_message) = error_fields(&result);
                 records.extend(result.ok().flatten().map(MetadataRecord::PartitionChange));
                 let partition_index = target.partition_index;

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klamm_log::disk::simulated::{Crash, Fault, Operation, SimulatedDisk};
 use klamm_log::disk::{self, Disk, RealDisk};
-use klamm_log::{CreateError, DirsError, LeaderAppend, LogConfig, LogDirs, MetaProperties, TopicPartition};
+use klamm_log::{
+    CreateError, DirsError, LeaderAppend, Loading, LogConfig, LogDirs, MetaProperties, TopicPartition,
+};
 use klamm_protocol::Uuid;
 use support::dirs::{append, checkpointed, create, formatted, load, metadata, open, partition};
 use support::{GOLDEN, batch, copy_golden, read_all, values};
@@ -81,6 +83,47 @@ fn checkpoints_shorten_recovery_and_a_damaged_one_costs_only_time() {
     load(&dirs, 1);
     let log = dirs.get(&partition(0)).unwrap().log;
     assert_eq!((log.recovery_point(), log.log_end_offset()), (0, 2));
+}
+
+/// They are known until they are there again, or nobody has them.
+#[test]
+fn records_that_are_missing_in_the_middle_are_known_after_an_orderly_stop() {
+    let disk = SimulatedDisk::seeded(1);
+    let config = Arc::new(LogConfig { segment_bytes: 150, ..LogConfig::default() });
+    let start = || {
+        disk.restart(Crash::Process);
+        let dirs = open(&disk, &["/a"]).unwrap();
+        let config_of = |_: &TopicPartition| Arc::clone(&config);
+        dirs.load(&Loading { config_of: &config_of, except: &metadata(), threads: 1, now_ms: 0 }).unwrap();
+        let log = dirs.get(&partition(0)).unwrap().log;
+        (dirs, log)
+    };
+    let dirs = formatted(&disk, &["/a"]);
+    load(&dirs, 1);
+    let replica = dirs.create(&partition(0), None, None, Arc::clone(&config), 0).unwrap();
+    (0..4).for_each(|n| append(&replica, &format!("value {n}, which fills a segment that is this small")));
+    assert_eq!(replica.log.segment_base_offsets(), [0, 1, 2, 3]);
+    drop((dirs, replica));
+    disk.remove(Path::new("/a/topic-0/00000000000000000001.log")).unwrap();
+
+    let (dirs, log) = start();
+    assert_eq!(log.gap(), Some(1));
+    log.flush(4).unwrap();
+    dirs.checkpoint_offsets().unwrap();
+    drop((dirs, log));
+    let (dirs, log) = start();
+    assert_eq!((log.gap(), log.log_end_offset()), (Some(1), 4), "after a crash");
+    log.begin_epoch(1, false);
+    dirs.close(7, 1).unwrap();
+    drop((dirs, log));
+    let (dirs, log) = start();
+    assert_eq!((log.gap(), log.log_end_offset()), (Some(1), 4), "after a stop");
+    log.begin_epoch(2, true);
+    assert_eq!(log.gap(), None);
+    dirs.close(8, 1).unwrap();
+    drop((dirs, log));
+    let (dirs, log) = start();
+    assert_eq!((dirs.directories()[0].was_clean(), log.gap()), (true, None));
 }
 
 #[test]

@@ -167,7 +167,11 @@ impl Quorum {
 
     /// Cuts what the leader does not have: never what is committed, which no leader lacks.
     fn truncate_to(&mut self, leader_end: OffsetAndEpoch, outputs: &mut Vec<Output>) {
-        let own_end = self.log.end_of_epoch(leader_end.epoch).offset;
+        // Epoch 0 says that the leader knows of none before, and nothing about where this log's epochs end.
+        let own_end = match leader_end.epoch {
+            0 => self.log.end_offset,
+            epoch => self.log.end_of_epoch(epoch).offset,
+        };
         let end_offset = own_end.min(leader_end.offset);
         if end_offset < self.high_watermark {
             let high_watermark = self.high_watermark;

@@ -125,6 +125,10 @@ impl LogState {
             Some(index) => OffsetAndEpoch { offset: end, epoch: self.epochs[index].epoch },
             None => match self.earliest_snapshot {
                 Some(id) if id.epoch == epoch => OffsetAndEpoch { offset: id.end_offset, epoch },
+                // Where the log begins with a snapshot, what is before it ends with that, and in its epoch.
+                Some(id) if id.epoch < epoch && id.end_offset == self.start_offset => {
+                    OffsetAndEpoch { offset: id.end_offset, epoch: id.epoch }
+                }
                 _ => OffsetAndEpoch { offset: self.start_offset, epoch: 0 },
             },
         }
@@ -230,5 +234,22 @@ mod tests {
         log.append(5, 2);
         assert_eq!(log.end(), OffsetAndEpoch { offset: 12, epoch: 5 });
         log.check_invariants();
+    }
+
+    /// What a leader wrote alone begins where the snapshot ends that the present leader's log begins with.
+    #[test]
+    fn a_log_parts_from_one_that_begins_with_a_snapshot_where_that_ends() {
+        let snapshot = Some(SnapshotId { end_offset: 10, epoch: 4 });
+        let log = LogState {
+            start_offset: 10,
+            end_offset: 12,
+            flushed_offset: 12,
+            epochs: vec![EpochStart { epoch: 7, offset: 10 }],
+            latest_snapshot: snapshot,
+            earliest_snapshot: snapshot,
+        };
+        assert_eq!(log.end_of_epoch(5), OffsetAndEpoch { offset: 10, epoch: 4 });
+        assert_eq!(log.end_of_epoch(4), OffsetAndEpoch { offset: 10, epoch: 4 });
+        assert_eq!(log.end_of_epoch(7), OffsetAndEpoch { offset: 12, epoch: 7 });
     }
 }

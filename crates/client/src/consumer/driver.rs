@@ -196,10 +196,13 @@ impl Driver {
         }
     }
 
-    fn fetch_from(&mut self, node: i32, asked: Vec<Fetchable>, metadata: &Metadata) {
+    fn fetch_from(&mut self, node: i32, mut asked: Vec<Fetchable>, metadata: &Metadata) {
         let mut state = self.shared.state.lock();
-        asked.iter().for_each(|fetchable| state.positions.fetching(&fetchable.partition));
+        asked.retain(|fetchable| state.positions.fetching(&fetchable.partition, fetchable.version));
         drop(state);
+        if asked.is_empty() {
+            return;
+        }
         let topics = asked.iter().filter_map(|fetchable| metadata.topic(&fetchable.partition.topic));
         self.topic_ids.extend(topics.map(|topic| (Arc::clone(&topic.name), topic.id)));
         let wanted = asked.iter().map(|f| (f.partition.clone(), partition_fetch(f, metadata))).collect();

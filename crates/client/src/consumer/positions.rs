@@ -333,7 +333,10 @@ impl Positions {
     /// Partitions to fetch now, as long as the buffer is not full.
     pub(super) fn fetchable(&self, now_ms: i64) -> Fetchables {
         let mut fetchables = Fetchables::default();
-        if self.buffered_bytes >= self.limits.bytes_max {
+        // What waits for paused partitions must not hold up the others.
+        let paused = self.states.values().filter(|state| state.is_paused);
+        let waiting: usize = paused.map(|state| state.buffered_bytes).sum();
+        if self.buffered_bytes - waiting >= self.limits.bytes_max {
             return fetchables;
         }
         for (partition, state) in &self.states {
@@ -357,11 +360,10 @@ impl Positions {
         of_topic.for_each(|(_, state)| (state.leader_epoch, state.fetched_epoch) = (-1, -1));
     }
 
-    /// A fetch of this partition is on its way.
-    pub(super) fn fetching(&mut self, partition: &TopicPartition) {
-        if let Some(state) = self.states.get_mut(partition) {
-            state.is_asking = true;
-        }
+    /// A fetch of this partition is about to go out. False if it moved on in the meantime: then nobody would take the answer.
+    pub(super) fn fetching(&mut self, partition: &TopicPartition, version: u64) -> bool {
+        let state = self.states.get_mut(partition).filter(|state| state.version == version);
+        state.map(|state| state.is_asking = true).is_some()
     }
 
     /// A fetch brought data.
@@ -421,7 +423,9 @@ impl Positions {
     /// What was delivered last cannot be read: the partition stands at `offset` and waits for a seek.
     pub(super) fn halt(&mut self, partition: &TopicPartition, offset: i64) {
         self.start(partition.clone(), StartAt::Offset(offset));
-        self.fetching(partition);
+        if let Some(state) = self.states.get_mut(partition) {
+            state.is_asking = true;
+        }
     }
 
     /// The application asks for more: what it has been given is processed.

@@ -234,6 +234,28 @@ fn a_reassignment_runs_through() {
     assert_eq!(ongoing(&cluster), 0);
 }
 
+/// Both would be decided by what is there before either.
+#[test]
+fn a_partition_is_reassigned_once_in_a_request() {
+    let mut cluster = Cluster::with_brokers(&[1, 2, 3]);
+    cluster.create_assigned("t", &[&[1, 2]]);
+    let to =
+        |replicas: &[i32]| ReassignablePartition { partition_index: 0, replicas: Some(replicas.to_vec()) };
+    let topic = |partitions| ReassignableTopic { name: "t".into(), partitions };
+    let topics = vec![topic(vec![to(&[1, 2, 3]), to(&[2, 1])]), topic(vec![to(&[1])])];
+    let request = AlterPartitionReassignmentsRequest {
+        topics,
+        allow_replication_factor_change: true,
+        ..Default::default()
+    };
+    let response = cluster.decide(|controller, _| controller.alter_partition_reassignments(&request));
+    let codes = response.responses.iter().flat_map(|topic| &topic.partitions).map(|it| it.error_code);
+    let twice = ErrorCode::INVALID_REQUEST;
+    assert_eq!(codes.collect::<Vec<_>>(), [ErrorCode::NONE, twice, twice]);
+    let moving = cluster.partition("t", 0);
+    assert_eq!((&*moving.replicas, &*moving.adding_replicas), (&[1, 2, 3][..], &[3][..]));
+}
+
 #[test]
 fn a_reassignment_is_cancelled() {
     let mut cluster = Cluster::with_brokers(&[1, 2, 3]);

@@ -75,7 +75,8 @@ impl Tombstones {
         self.bytes >= SCAN_SLICE_BYTES_MAX
     }
 
-    pub(crate) fn push_group(&mut self, records: Vec<CoordinatorRecord<'static>>) {
+    pub(crate) fn push_group(&mut self, group_id: &str, records: Vec<CoordinatorRecord<'static>>) {
+        self.bytes += records.len() * (group_id.len() + RECORD_OVERHEAD_BYTES);
         self.records.extend(records);
     }
 

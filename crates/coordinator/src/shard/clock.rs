@@ -122,7 +122,7 @@ impl Shard {
         let is_subscribed = |topic: &str| group.is_subscribed(topic);
         let all_expired = self.offsets.expire(group_id, clock, is_subscribed, tombstones);
         if all_expired {
-            tombstones.push_group(group.tombstones_if_unused(group_id));
+            tombstones.push_group(group_id, group.tombstones_if_unused(group_id));
         }
     }
 }

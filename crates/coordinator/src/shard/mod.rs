@@ -188,7 +188,9 @@ impl Shard {
 
     /// Why no request of a member of `group_id` can be served now.
     fn unavailable_to_members(&self, group_id: &str) -> Option<ErrorCode> {
-        if group_id.is_empty() { Some(ErrorCode::INVALID_GROUP_ID) } else { self.unavailable() }
+        // A longer one does not fit into the key of any of the group's records.
+        let is_valid = (1..=i16::MAX as usize).contains(&group_id.len());
+        if is_valid { self.unavailable() } else { Some(ErrorCode::INVALID_GROUP_ID) }
     }
 
     /// Checks everything that always holds.

@@ -47,6 +47,11 @@ impl Reader {
                 }
             };
             self.take(event)?;
+            tokio::select! {
+                biased;
+                stopped = &mut stop => return stopped.context(|| "cannot wait for signals".to_owned()),
+                () = std::future::ready(()) => {}
+            }
             // The consumer fetches ahead on this same thread.
             tokio::task::consume_budget().await;
         }

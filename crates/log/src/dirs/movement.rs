@@ -262,6 +262,10 @@ fn cut_where_they_part(current: &Log, future: &Log, now_ms: i64) -> Result<(), M
     if future.log_end_offset() < start {
         future.truncate_fully_and_start_at(start, start, now_ms)?;
     }
+    // What a loss of power took from the copy is still in the original.
+    if let Some(gap) = future.gap().filter(|gap| current.gap() != Some(*gap)) {
+        future.truncate_to(gap, now_ms)?;
+    }
     future.truncate_to(current.log_end_offset(), now_ms)?;
     while let Some(offset) = agreed_end(current, future).filter(|offset| *offset < future.log_end_offset()) {
         future.truncate_to(offset, now_ms)?;

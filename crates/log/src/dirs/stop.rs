@@ -109,8 +109,8 @@ impl LogDirs {
         }
         self.write_checkpoints(directory)?;
         self.write_high_watermarks(directory)?;
-        // What a log that failed has on the disk contradicts itself: the next start has to look at it.
-        match logs.iter().any(|log| log.is_failed()) {
+        // The next start has to look at a log that failed, since what it has on the disk contradicts itself, and at one that misses records.
+        match logs.iter().any(|log| log.is_failed() || log.gap().is_some()) {
             true => Ok(()),
             false => directory.end(&*self.disk, broker_epoch),
         }
@@ -119,7 +119,7 @@ impl LogDirs {
     pub(super) fn write_checkpoints(&self, directory: &Arc<LogDirectory>) -> Result<(), StorageError> {
         let checkpoints = directory.checkpoints();
         let logs = self.logs_in(directory);
-        let recovery_points = logs.iter().map(|(name, log)| (name.clone(), log.recovery_point())).collect();
+        let recovery_points = logs.iter().map(|(name, log)| (name.clone(), log.verified_to())).collect();
         checkpoints.write_recovery_points(&*self.disk, &recovery_points)?;
         // A log that begins with its first segment needs no entry.
         let begins_later = |log: &Log| log.log_start_offset() != log.segment_base_offsets()[0];

@@ -146,6 +146,11 @@ impl Log {
         self.flush.recovery_point()
     }
 
+    /// The offset from which the log has to be verified after a crash. What is missing is found by that again, until it is there.
+    pub fn verified_to(&self) -> i64 {
+        self.recovery_point().min(self.gap().unwrap_or(i64::MAX))
+    }
+
     /// Raises the high watermark, at most to the log end; returns the old and the new one if it moved.
     pub fn advance_high_watermark(&self, offset: i64) -> Option<(i64, i64)> {
         let offset = offset.min(self.log_end_offset());
@@ -162,10 +167,13 @@ impl Log {
     }
 
     /// Begins the epoch of a leader: who appends for an earlier one is refused from now on. `is_alone` says that there are no other
-    /// replicas: what is appended raises the high watermark, unless it has to be flushed first.
+    /// replicas: what is appended raises the high watermark, unless it has to be flushed first, and nobody has what is missing here.
     pub fn begin_epoch(&self, leader_epoch: i32, is_alone: bool) {
         let mut state = self.state.lock();
         (state.leader_epoch, state.is_alone) = (leader_epoch, is_alone);
+        if is_alone {
+            self.gap.store(NO_GAP, Ordering::Release);
+        }
     }
 
     /// Raises the high watermark as [`Log::advance_high_watermark`] does, if there are no other replicas.

@@ -153,6 +153,7 @@ impl Recovery<'_> {
     /// Records that are missing in a log which is compacted are not told from those that compaction took.
     fn note_gap(&mut self, before: &[Arc<Segment>], segment: &Segment) {
         let Some(expected) = before.last().map(|before| before.end().0) else { return };
+        let expected = expected.max(self.opening.log_start_offset);
         if expected < segment.base_offset() && !self.opening.config.compact {
             self.report.gap = self.report.gap.or(Some(expected));
         }

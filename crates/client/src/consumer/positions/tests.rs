@@ -54,12 +54,36 @@ fn without_a_policy_a_missing_offset_is_an_error() {
     assert_eq!(positions.fetchable(0).ready.len(), 1);
 }
 
+/// A seek between the choice of what to fetch and the request: nobody would take the answer, so it is not asked for.
+#[test]
+fn a_fetch_for_a_partition_that_moved_on_does_not_hold_it_up() {
+    let mut positions = positions(AutoOffsetReset::Latest);
+    positions.start(t(0), StartAt::Offset(5));
+    let version = positions.fetchable(0).ready[0].version;
+    positions.start(t(0), StartAt::Offset(7));
+    assert!(!positions.fetching(&t(0), version));
+    assert_eq!(positions.fetchable(0).ready[0].offset, 7);
+}
+
+#[test]
+fn what_waits_for_a_paused_partition_does_not_hold_up_others() {
+    let mut positions = positions(AutoOffsetReset::Latest);
+    positions.start(t(0), StartAt::Offset(0));
+    let version = positions.fetchable(0).ready[0].version;
+    positions.fetched(&t(0), version, data(vec![batch(5, 1 << 20)], 50));
+    positions.start(t(1), StartAt::Offset(0));
+    assert!(positions.fetchable(0).ready.is_empty(), "the buffer is full");
+    assert!(positions.set_paused(&t(0), true));
+    assert_eq!(positions.fetchable(0).ready[0].partition, t(1));
+    positions.check_invariants();
+}
+
 #[test]
 fn delivery_moves_the_position_and_asking_again_the_commit() {
     let mut positions = positions(AutoOffsetReset::Latest);
     positions.start(t(0), StartAt::Offset(5));
     let version = positions.fetchable(0).ready[0].version;
-    positions.fetching(&t(0));
+    assert!(positions.fetching(&t(0), version));
     assert_eq!(positions.fetchable(0), Fetchables::default(), "on its way");
     let contents = vec![batch(8, 60), Content::Skip { next_offset: 9, leader_epoch: 3 }, batch(12, 60)];
     positions.fetched(&t(0), version, data(contents, 12));
@@ -119,7 +143,7 @@ fn with_five_buffered(reset: AutoOffsetReset) -> (Positions, u64) {
     positions.start(t(0), StartAt::Offset(0));
     let version = positions.fetchable(0).ready[0].version;
     positions.fetched(&t(0), version, data(vec![batch(5, 10)], 50));
-    positions.fetching(&t(0));
+    assert!(positions.fetching(&t(0), version));
     (positions, version)
 }
 
@@ -195,7 +219,7 @@ fn with_five_delivered(reset: AutoOffsetReset) -> (Positions, u64) {
     let (mut positions, version) = with_five_buffered(reset);
     positions.fetched(&t(0), version, data(vec![batch(9, 10)], 9));
     assert!(matches!(positions.next(), Some(Delivery::Batch { from_offset: 0, .. })));
-    positions.fetching(&t(0));
+    assert!(positions.fetching(&t(0), version));
     (positions, version)
 }
 

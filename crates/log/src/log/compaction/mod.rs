@@ -28,7 +28,7 @@ use thiserror::Error;
 
 pub use cleanable::Cleanable;
 
-use super::{Log, floor};
+use super::{Log, NO_GAP, floor};
 use crate::error::StorageError;
 use crate::scan::{Batches, ScanError};
 use crate::segment::Segment;
@@ -82,9 +82,12 @@ impl Log {
         self.compacted_to.load(Ordering::Acquire)
     }
 
-    /// Tells the log up to where it was compacted before it was opened.
+    /// Tells the log up to where it was compacted before it was opened. What is missing below that was taken by compaction.
     pub(crate) fn set_compacted_to(&self, offset: i64) {
         self.compacted_to.store(offset.min(self.log_end_offset()), Ordering::Release);
+        if self.gap.load(Ordering::Acquire) < offset {
+            self.gap.store(NO_GAP, Ordering::Release);
+        }
     }
 
     /// Whether a round met something that cannot be read: every other would as well.
