@@ -73,7 +73,7 @@ fn a_request_cut_anywhere_closes_the_connection() {
 
 #[test]
 fn lengths_inside_a_request_allocate_nothing() {
-    let running = Running::start(&[]);
+    let running = Running::start_alone();
     for (file, version) in REQUESTS {
         let request = golden_request(file, version);
         let before = resident_bytes();

@@ -3,8 +3,8 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use klamm_broker::environment::{Environment, Place, SystemClock, SystemRandom};
@@ -22,16 +22,37 @@ const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 12;
 const CREATE_TOPICS_VERSION: i16 = 7;
 
+/// The tests of this program run beside each other in one process; those that measure its memory run alone.
+static MEMORY: RwLock<()> = RwLock::new(());
+
+/// What a broker holds of [`MEMORY`] while it runs.
+enum Beside {
+    Others { _guard: RwLockReadGuard<'static, ()> },
+    Nobody { _guard: RwLockWriteGuard<'static, ()> },
+}
+
 /// A broker in a folder of its own, stopped when dropped.
 pub(crate) struct Running {
     threads: Arc<WorkerThreads>,
     pub(crate) address: SocketAddr,
     _data: tempfile::TempDir,
+    _beside: Beside,
 }
 
 impl Running {
     /// A broker with these settings and a topic `t` of one partition.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        let guard = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
+        Self::start_beside(Beside::Others { _guard: guard }, settings)
+    }
+
+    /// The same while no other test runs a broker, so that [`resident_bytes`] tells of this one.
+    pub(crate) fn start_alone() -> Self {
+        let guard = MEMORY.write().unwrap_or_else(PoisonError::into_inner);
+        Self::start_beside(Beside::Nobody { _guard: guard }, &[])
+    }
+
+    fn start_beside(beside: Beside, settings: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let listeners = ["listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"];
         let set = listeners.iter().chain(settings).map(|setting| (*setting).to_owned()).collect();
@@ -53,7 +74,7 @@ impl Running {
             report.send(broker).unwrap();
             std::future::pending::<()>().await;
         });
-        let running = Self { threads, address: started.recv().unwrap(), _data: data };
+        let running = Self { threads, address: started.recv().unwrap(), _data: data, _beside: beside };
         running.client().create_topic("t");
         running
     }
@@ -260,7 +281,7 @@ impl Random {
     }
 }
 
-/// The memory of this process, in which the broker runs.
+/// The memory of this process, in which the broker runs: only of use while it runs alone.
 pub(crate) fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();

@@ -27,7 +27,7 @@ fn write_until_stuck(stream: &mut TcpStream, bytes: &[u8], bytes_max: usize) -> 
 #[test]
 fn a_peer_that_never_reads_is_held_back_and_costs_little() {
     const PEERS: usize = 20;
-    let running = Running::start(&[]);
+    let running = Running::start_alone();
     let mut client = running.client();
     let large = golden_batches().into_iter().find(|(name, _)| name == "codec-none").unwrap().1;
     for _ in 0..200 {
@@ -54,7 +54,7 @@ fn a_peer_that_never_reads_is_held_back_and_costs_little() {
 
 #[test]
 fn a_frame_that_is_announced_and_never_sent_costs_little() {
-    let running = Running::start(&[]);
+    let running = Running::start_alone();
     let before = resident_bytes();
     let mut peers: Vec<_> = (0..300).map(|_| running.connect()).collect();
     for peer in &mut peers {
@@ -99,7 +99,7 @@ fn a_connection_without_progress_ends() {
 
 #[test]
 fn thousands_of_connections_are_cheap() {
-    let running = Running::start(&[]);
+    let running = Running::start_alone();
     let before = resident_bytes();
     let request = framed(&golden_request("18-ApiVersions", 3));
     let mut peers = Vec::new();
