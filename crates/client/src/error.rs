@@ -47,6 +47,12 @@ pub enum ConnectError {
         /// `socket.connection.setup.timeout.ms`.
         after_ms: u64,
     },
+    /// The broker ended the connection before it said what it supports: it is stopping, or not yet ready.
+    #[error("{broker} closed the connection at once")]
+    Closed {
+        /// Whom.
+        broker: BrokerName,
+    },
     /// What answered does not speak Kafka's protocol, or not with us.
     #[error("{broker} does not agree on a protocol version: {reason}")]
     Negotiation {

@@ -448,6 +448,22 @@ fn indexes_that_a_stop_left_behind_follow_their_log_file() {
     assert_verified(&disk, &log);
 }
 
+/// A tombstone that is not copied yet must not go as long as what it deletes is in the copy.
+#[test]
+fn a_round_that_a_move_meets_ends() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    let log = dirs.create(&partition(0), None, None, Arc::new(config()), 0).unwrap().log;
+    put(&log, &[("key", Some("deleted"))]);
+    put(&log, &[("key", None)]);
+    roll(&log);
+    let cleanable = log.cleanable(0).unwrap();
+    dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
+    let round = log.compact(&cleanable, 1 << 20, 0);
+    assert!(matches!(round, Err(CompactionError::Interrupted)), "{round:?}");
+    assert_eq!(kept(&log), [record(0, "key", Some("deleted")), record(1, "key", None)]);
+}
+
 /// The copy has what a round took out of the log after it was copied, and must not come back when its tombstone goes.
 #[test]
 fn a_log_that_was_compacted_during_its_move_is_compacted_again() {

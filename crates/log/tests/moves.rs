@@ -58,6 +58,28 @@ fn a_replica_moves_to_another_directory() {
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (5, 22));
 }
 
+/// The records that a loss of power took are in none of the two, and another replica may have them.
+#[test]
+fn a_move_takes_along_what_is_known_to_be_missing() {
+    let disk = SimulatedDisk::seeded(1);
+    let config = Arc::new(LogConfig { segment_bytes: 150, ..LogConfig::default() });
+    let dirs = formatted(&disk, &["/a", "/b"]);
+    load(&dirs, 1);
+    let replica = dirs.create(&partition(0), None, None, Arc::clone(&config), 0).unwrap();
+    (0..4).for_each(|n| append(&replica, &format!("value {n}, which fills a segment that is this small")));
+    let dir = replica.log.dir();
+    drop((dirs, replica));
+    disk.restart(Crash::Process);
+    disk.remove(&dir.join("00000000000000000001.log")).unwrap();
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    load(&dirs, 1);
+    let to = dirs.directories().iter().find(|to| !dir.starts_with(to.path())).unwrap().id().unwrap();
+    dirs.start_move(&partition(0), to, 0).unwrap();
+    while !dirs.copy_step(&moving(&dirs), 1 << 20, 0).unwrap().is_caught_up {}
+    let moved = dirs.finish_move(&moving(&dirs), 0).unwrap();
+    assert_eq!((moved.log.gap(), moved.log.log_end_offset()), (Some(1), 4));
+}
+
 /// The current log was cut where its leader's log parted from it, and had caught up again before the next step of the copy.
 #[test]
 fn a_move_follows_when_the_current_log_is_cut() {

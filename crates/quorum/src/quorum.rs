@@ -106,7 +106,10 @@ impl Quorum {
             config,
             epoch: election.epoch,
             role,
-            high_watermark: log.start_offset,
+            // What is in a snapshot is committed.
+            high_watermark: log
+                .start_offset
+                .max(log.latest_snapshot.map_or(0, |snapshot| snapshot.end_offset)),
             log,
             kraft_version,
             older_kraft_version,

@@ -385,13 +385,12 @@ impl FetchReply {
     }
 }
 
-/// Where the nodes listen that a Fetch response tells of.
-pub fn addresses_in_fetch(response: &FetchResponse<'_>) -> Vec<NodeAddress> {
-    let address = |node: &fetch_response::NodeEndpoint<'_>| {
-        let port = u16::try_from(node.port).ok()?;
-        Some(NodeAddress { id: node.node_id, host: node.host.to_string(), port })
-    };
-    response.node_endpoints.iter().filter_map(address).collect()
+/// The leader that a Fetch response tells of: its epoch, and where it listens.
+pub fn leader_in_fetch(response: &FetchResponse<'_>) -> Option<(i32, NodeAddress)> {
+    let leader = &response.responses.first()?.partitions.first()?.current_leader;
+    let node = response.node_endpoints.iter().find(|node| node.node_id == leader.leader_id)?;
+    let port = u16::try_from(node.port).ok()?;
+    Some((leader.leader_epoch, NodeAddress { id: node.node_id, host: node.host.to_string(), port }))
 }
 
 /// Where the leader listens that a BeginQuorumEpoch comes from, if it says so.

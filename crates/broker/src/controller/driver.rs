@@ -367,9 +367,12 @@ impl Driver {
                 return Ok(());
             }
             Answered::Fetch(response) => {
-                klamm_quorum::wire::addresses_in_fetch(&response)
-                    .into_iter()
-                    .for_each(|address| self.outbound.learn(address));
+                // What an earlier epoch's leader has had may be another's by now.
+                if let Some((epoch, address)) = klamm_quorum::wire::leader_in_fetch(&response)
+                    && epoch >= quorum.epoch()
+                {
+                    self.outbound.learn(address);
+                }
                 return self.on_fetched(from, fetched::read(*response)).await;
             }
         };

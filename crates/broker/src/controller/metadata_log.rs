@@ -163,8 +163,14 @@ impl MetadataLog {
         Ok(())
     }
 
+    /// Removes a file, unless another has.
     fn remove_file(&self, name: &str) -> Result<(), MetadataLogError> {
-        self.disk.remove(&self.dir.join(name)).map_err(|source| self.file_error(name, source))
+        match self.disk.remove(&self.dir.join(name)) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(self.file_error(name, source))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn log(&self) -> &Arc<Log> {
@@ -311,12 +317,16 @@ impl MetadataLog {
         }
     }
 
-    /// Bytes of all snapshots.
+    /// Bytes of all snapshots. One that goes meanwhile, because another takes its place, has none.
     pub(crate) fn snapshot_bytes(&self) -> Result<u64, MetadataLogError> {
         let size = |id: SnapshotId| {
             let name = id.to_string();
             let metadata = self.disk.metadata(&self.dir.join(&name));
-            metadata.map(|metadata| metadata.size).map_err(|source| self.file_error(&name, source))
+            match metadata {
+                Ok(metadata) => Ok(metadata.size),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+                Err(source) => Err(self.file_error(&name, source)),
+            }
         };
         self.snapshots()?.into_iter().map(size).sum()
     }

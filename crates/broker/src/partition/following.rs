@@ -3,6 +3,7 @@
 //! Everything here is done for a leader's epoch, and only while the partition is in it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use klamm_log::{FlushDue, Log, StorageError};
 use klamm_protocol::ErrorCode;
@@ -41,7 +42,7 @@ impl Partition {
     pub(crate) fn position(&self) -> Option<Position> {
         let leadership = self.leadership();
         let log = self.log.load();
-        let (fetch_offset, epoch) = match log.gap() {
+        let (fetch_offset, epoch) = match self.gap(&log) {
             Some(gap) => (gap, gap.checked_sub(1).and_then(|before| log.epoch_for_offset(before))),
             None => (log.log_end_offset(), log.latest_epoch()),
         };
@@ -124,7 +125,14 @@ impl Partition {
 
     /// Whether records are missing in the middle that the leader may have.
     pub(crate) fn has_gap(&self) -> bool {
-        self.log.load().gap().is_some()
+        self.gap(&self.log.load()).is_some()
+    }
+
+    /// Where the log is to be cut for the records that are missing behind it. What has led stays whole until the next start: it may be in
+    /// sync, and what lies behind its gap was acknowledged on the strength of that. The next start counts as after a crash, which takes the
+    /// replica out of the in-sync ones where there are others.
+    fn gap(&self, log: &Log) -> Option<i64> {
+        log.gap().filter(|_| !self.has_led.load(Ordering::Relaxed))
     }
 
     /// Cuts the log where records are missing: they come from the leader, with all behind them. Waits for the disk.
@@ -144,7 +152,7 @@ impl Partition {
         let _leader = self.leader.lock();
         self.check_following(asked)?;
         let log = self.log.load();
-        let beyond_gap = log.gap().filter(|gap| *gap < leader_start).map(|_| leader_start);
+        let beyond_gap = self.gap(&log).filter(|gap| *gap < leader_start).map(|_| leader_start);
         let out_of_range = match beyond_gap {
             Some(offset) => OutOfRange::StartOver { offset },
             None => out_of_range(log.log_end_offset(), leader_start, leader_end),

@@ -5,6 +5,7 @@
 //! the epoch it was meant for, or not at all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use klamm_log::Log;
 use klamm_metadata::cluster::{BrokerRegistration, ClusterImage};
@@ -105,6 +106,9 @@ impl Partition {
         let is_here = state.leader == broker_id;
         let is_alone = is_here && state.replicas.len() == 1;
         let is_new_epoch = old.leader_epoch != state.leader_epoch;
+        if is_here {
+            self.has_led.store(true, Ordering::Relaxed);
+        }
         let log = self.log.load();
         // From here on nobody appends who began in an earlier epoch.
         log.begin_epoch(state.leader_epoch, is_alone);

@@ -58,6 +58,8 @@ pub(crate) struct Partition {
     leadership: ArcSwap<Leadership>,
     /// Where this broker leads. Held by whoever changes `leadership`, or does something as a follower.
     leader: Mutex<Option<Leader>>,
+    /// This broker has led the partition since it started.
+    has_led: AtomicBool,
     /// Those who wait for the high watermark.
     committed: Arc<OffsetWaiters>,
     /// Those who wait for the log end: followers.
@@ -113,6 +115,7 @@ impl Partition {
             settings: ArcSwap::new(settings),
             leadership: ArcSwap::from_pointee(Leadership::NONE),
             leader: Mutex::default(),
+            has_led: AtomicBool::new(false),
             committed: Arc::default(),
             ended: Arc::default(),
             lowered: Arc::default(),

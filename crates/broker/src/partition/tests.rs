@@ -153,6 +153,18 @@ fn a_follower_goes_on_where_records_are_missing() {
     assert_eq!((partition.position().unwrap().fetch_offset, partition.log().log_end_offset()), (gap, gap));
 }
 
+/// Who has led with a gap may be in sync, and what was acknowledged since lies behind the gap.
+#[test]
+fn what_has_led_is_not_cut_at_its_gap() {
+    let partition = partition("t");
+    partition.replace_log(Arc::new(log_with_gap()));
+    let end = partition.log().log_end_offset();
+    partition.follow(1, &led(5), &cluster(&[1, 2]).cluster);
+    partition.follow(2, &led(6), &cluster(&[1, 2]).cluster);
+    assert!(partition.log().gap().is_some() && !partition.has_gap());
+    assert_eq!(partition.position().unwrap().fetch_offset, end);
+}
+
 /// Three segments of a batch each; the second is lost.
 fn log_with_gap() -> Log {
     let disk: Arc<dyn klamm_log::disk::Disk> = Arc::new(SimulatedDisk::seeded(1));

@@ -106,7 +106,7 @@ fn failed(connection: &Connection, error: RequestError) -> ConnectError {
     match error {
         RequestError::Connect(error) => error,
         RequestError::TimedOut { broker, after_ms, .. } => ConnectError::TimedOut { broker, after_ms },
-        RequestError::Disconnected { .. } => refused(connection, "it closed the connection".to_owned()),
+        RequestError::Disconnected { .. } => ConnectError::Closed { broker: connection.broker().clone() },
         error => refused(connection, error.to_string()),
     }
 }

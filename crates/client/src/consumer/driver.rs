@@ -232,7 +232,9 @@ impl Driver {
         let state = self.shared.state.lock();
         let assigned = state.positions.partitions().map(|partition| Arc::clone(&partition.topic));
         let subscribed = state.topics.iter().map(|topic| Arc::from(topic.as_str()));
-        let mut topics: Vec<Arc<str>> = assigned.chain(subscribed).collect();
+        let of_members = self.group.iter().flat_map(GroupDriver::assigned_topics);
+        let of_members = of_members.map(|topic| Arc::from(topic.as_str()));
+        let mut topics: Vec<Arc<str>> = assigned.chain(subscribed).chain(of_members).collect();
         drop(state);
         topics.sort();
         topics.dedup();
@@ -258,7 +260,7 @@ impl Driver {
             Event::Refreshed(result) => {
                 self.is_refreshing = false;
                 match (result, &mut self.group) {
-                    (Ok(metadata), Some(group)) => group.metadata_changed(&self.shared, &metadata),
+                    (Ok(metadata), Some(group)) => group.metadata_changed(&metadata),
                     (Ok(_), None) => {}
                     (Err(error), _) => {
                         tracing::debug!(%error, "metadata not refreshed");

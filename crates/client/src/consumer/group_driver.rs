@@ -45,7 +45,9 @@ pub(super) struct GroupDriver {
     is_committed_before_revocation: bool,
     losses: u64,
     auto_commit_at_ms: i64,
-    counts: BTreeMap<String, i32>,
+    /// Where this member leads: the topics of all members, with the numbers of partitions that the assignment was made from; none of a topic
+    /// that was not there.
+    counts: BTreeMap<String, Option<i32>>,
 }
 
 impl GroupDriver {
@@ -132,6 +134,7 @@ impl GroupDriver {
                 });
             }
             Action::CountPartitions(topics) => {
+                self.counts = topics.iter().map(|topic| (topic.clone(), None)).collect();
                 events.spawn(async move {
                     DriverEvent::Group(GroupEvent::Counted(count_partitions(&shared, topics).await))
                 });
@@ -257,10 +260,13 @@ impl GroupDriver {
                 shared.state.lock().coordinator = found.as_ref().ok().copied();
                 self.membership.coordinator_found(found.is_ok(), now);
             }
-            GroupEvent::Joined(Ok(joined)) => self.membership.joined(joined, now),
+            GroupEvent::Joined(Ok(joined)) => {
+                self.counts.clear();
+                self.membership.joined(joined, now);
+            }
             GroupEvent::Counted(counts) => {
                 self.membership.counted(&counts);
-                self.counts = counts;
+                self.counts.iter_mut().for_each(|(topic, count)| *count = counts.get(topic).copied());
             }
             GroupEvent::Synced(Ok((code, assignment))) => self.membership.synced(code, &assignment, now),
             GroupEvent::Heartbeat(Ok(code)) => self.membership.heartbeat_answered(code, now),
@@ -285,11 +291,15 @@ impl GroupDriver {
         }
     }
 
+    /// The topics that the assignment was made for, where this member made it.
+    pub(super) fn assigned_topics(&self) -> impl Iterator<Item = &String> {
+        self.counts.keys()
+    }
+
     /// Joins again if the numbers of partitions are not those the assignment was made from.
-    pub(super) fn metadata_changed(&mut self, shared: &Shared, metadata: &Metadata) {
-        let topics = shared.state.lock().topics.clone();
+    pub(super) fn metadata_changed(&mut self, metadata: &Metadata) {
         let count = |topic: &String| metadata.topic(topic).map(|known| known.partitions.len() as i32);
-        let has_changed = topics.iter().any(|topic| count(topic) != self.counts.get(topic).copied());
+        let has_changed = self.counts.iter().any(|(topic, counted)| count(topic) != *counted);
         if has_changed {
             self.membership.topics_changed();
         }

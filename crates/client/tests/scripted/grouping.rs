@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use klamm_client::{CommitError, Consumer, ConsumerConfig, ErrorCode, Event, GroupOffset, TopicPartition};
-use klamm_protocol::ApiKey;
 use klamm_protocol::messages::join_group_response::JoinGroupResponseMember;
 use klamm_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
@@ -15,10 +14,12 @@ use klamm_protocol::messages::offset_fetch_response::{
 };
 use klamm_protocol::messages::{
     FetchResponse, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+    MetadataRequest, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchResponse, SyncGroupRequest,
+    SyncGroupResponse,
 };
+use klamm_protocol::{ApiKey, Uuid};
 
-use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID};
+use crate::fake_broker::{FakeCluster, Incoming, Reply, TOPIC, TOPIC_ID, metadata};
 
 /// The leader epoch that was committed with the offset.
 pub(crate) const COMMITTED_EPOCH: i32 = 3;
@@ -192,6 +193,59 @@ async fn a_commit_is_not_tried_again_once_the_partitions_are_lost() {
     let offsets = [(TopicPartition::new(TOPIC, 0), GroupOffset::new(50))].into();
     let refused = consumer.commit_offsets(&offsets).await.expect_err("lost");
     assert!(matches!(refused, CommitError::Refused { code: ErrorCode::ILLEGAL_GENERATION, .. }), "{refused}");
+}
+
+/// A subscription to a topic that only the other member reads.
+fn other_member() -> JoinGroupResponseMember<'static> {
+    let subscription = [&[0, 0, 0, 0, 0, 1, 0, 5][..], b"other", &[0xff; 4]].concat();
+    JoinGroupResponseMember { member_id: "n".into(), metadata: subscription.into(), ..Default::default() }
+}
+
+/// The leader assigns them all, and so looks after them all.
+#[tokio::test]
+async fn the_leader_notices_a_topic_that_only_another_member_reads() {
+    let coordinator = Coordinator { rebalances: Mutex::new(1) };
+    let asked = AtomicI32::new(0);
+    let cluster = FakeCluster::start(1, 1, move |request| match request.key {
+        ApiKey::JoinGroup if !request.decode::<JoinGroupRequest<'_>>().member_id.is_empty() => {
+            let joining: JoinGroupRequest<'_> = request.decode();
+            let metadata = joining.protocols[0].metadata.clone().into_owned();
+            let own = JoinGroupResponseMember {
+                member_id: "m".into(),
+                metadata: metadata.into(),
+                ..Default::default()
+            };
+            Some(Reply::answer(JoinGroupResponse {
+                generation_id: 1,
+                protocol_type: Some("consumer".into()),
+                protocol_name: Some(joining.protocols[0].name.to_string().into()),
+                leader: "m".into(),
+                member_id: "m".into(),
+                members: vec![own, other_member()],
+                ..Default::default()
+            }))
+        }
+        ApiKey::Metadata => {
+            let asks: MetadataRequest<'_> = request.decode();
+            let is_asked = asks.topics.iter().flatten().any(|topic| topic.name.as_deref() == Some("other"));
+            let mut response = metadata(&request.ports, 1, |_| (1, 0));
+            // It is created after the first assignment.
+            if is_asked && asked.fetch_add(1, Ordering::Relaxed) > 0 {
+                let mut other = response.topics[0].clone();
+                (other.name, other.topic_id) = (Some("other".into()), Uuid::from_u128(2));
+                response.topics.push(other);
+            }
+            Some(Reply::answer(response))
+        }
+        _ => coordinator.reply(request),
+    })
+    .await;
+    let mut consumer = consumer(&cluster, &[("enable.auto.commit", "false"), ("metadata.max.age.ms", "20")]);
+    consumer.subscribe([TOPIC]).expect("a group");
+    for expected in ["Assigned", "Revoked", "Assigned"] {
+        let event = format!("{:?}", consumer.next().await.expect("an event"));
+        assert!(event.starts_with(expected), "{event}");
+    }
 }
 
 /// The member is forgotten and does not get back into the group.

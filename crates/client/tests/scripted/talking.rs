@@ -120,6 +120,24 @@ async fn what_does_not_speak_kafka_is_told_apart() {
     assert_eq!(error.to_string(), connect.to_string());
 }
 
+/// As one does that is about to stop.
+#[tokio::test]
+async fn a_broker_that_closes_at_once_is_asked_again() {
+    let cluster = FakeCluster::start(1, 1, |request| {
+        (request.key == ApiKey::ApiVersions && request.connection < 2).then_some(Reply::Close)
+    })
+    .await;
+    let topics = admin(&cluster.bootstrap()).list_topics(false).await.expect("answered");
+    assert_eq!(topics.len(), 1);
+}
+
+#[tokio::test]
+async fn a_broker_that_always_closes_is_named() {
+    let cluster = FakeCluster::start(1, 1, |_| Some(Reply::Close)).await;
+    let error = admin(&cluster.bootstrap()).list_topics(false).await.expect_err("closed");
+    assert_eq!(error.to_string(), format!("{} closed the connection at once", cluster.bootstrap()));
+}
+
 #[tokio::test]
 async fn a_closed_port_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");

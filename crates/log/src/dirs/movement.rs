@@ -65,7 +65,8 @@ impl Move {
 }
 
 impl LogDirs {
-    /// Begins to move a replica into the directory with this id. A move to another directory that was under way is given
+    /// Begins to move a replica into the directory with this id, and ends a round of its compaction: there must be none until the move is
+    /// over. A move to another directory that was under way is given
     /// up. `false`: the replica is there already, and nothing has to be moved.
     pub fn start_move(
         &self,
@@ -92,6 +93,8 @@ impl LogDirs {
         let future =
             self.make_folder(target, &name, current.topic_id, current.log.config(), start, now_ms)?;
         self.futures.write().insert(partition.clone(), future);
+        // A tombstone that is not copied yet must not go as long as what it deletes is in the copy.
+        current.log.interrupt_compaction();
         Ok(true)
     }
 
@@ -150,6 +153,7 @@ impl LogDirs {
         copy_up_to(i64::MAX, &current.log, &future.log, now_ms)?;
         future.log.advance_high_watermark(current.log.high_watermark());
         future.log.advance_log_start(current.log.log_start_offset());
+        future.log.note_gap_of(&current.log);
         future.log.flush(i64::MAX)?;
         let name = folder_name(partition, FolderKind::Current, 0);
         self.on(&future.directory, future.log.rename(&future.directory.path().join(name)))?;

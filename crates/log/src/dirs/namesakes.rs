@@ -63,8 +63,9 @@ pub(super) fn keep_better(kept: &mut Replica, mut other: Replica) -> Replica {
     other
 }
 
-/// Of two copies of a replica the one is kept that has more of the latest leader's records, and knows more of what was deleted.
-fn rank(replica: &Replica) -> (Option<i32>, i64, i64) {
+/// Of two copies of a replica the one is kept that has more of the latest leader's records, lacks none in the middle, and knows more of
+/// what was deleted.
+fn rank(replica: &Replica) -> (Option<i32>, i64, bool, i64) {
     let log = &replica.log;
-    (log.latest_epoch(), log.log_end_offset(), log.log_start_offset())
+    (log.latest_epoch(), log.log_end_offset(), log.gap().is_none(), log.log_start_offset())
 }

@@ -73,7 +73,7 @@ pub struct Log {
     flush: FlushState,
     /// Up to where the log is compacted.
     compacted_to: AtomicI64,
-    /// How often the log was cut.
+    /// How often the log was cut, or a round of compaction ended for another reason.
     cuts: AtomicU64,
     /// The first offset that a loss of power took from the middle of the log.
     gap: AtomicI64,
@@ -139,6 +139,12 @@ impl Log {
     pub fn gap(&self) -> Option<i64> {
         let gap = self.gap.load(Ordering::Acquire);
         (self.log_start_offset()..NO_GAP).contains(&gap).then_some(gap)
+    }
+
+    /// Takes over what is missing in the log that this one is a copy of.
+    pub(crate) fn note_gap_of(&self, original: &Self) {
+        let gap = original.gap().filter(|gap| *gap < self.log_end_offset());
+        self.gap.fetch_min(gap.unwrap_or(NO_GAP), Ordering::AcqRel);
     }
 
     /// The offset up to which the log is known to be on the device.

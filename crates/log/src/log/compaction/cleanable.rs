@@ -1,6 +1,7 @@
 //! What of a log may be compacted, and whether that is due.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::super::{Log, floor};
 use crate::error::StorageError;
@@ -19,6 +20,8 @@ pub struct Cleanable {
     pub cleanable_bytes: u64,
     /// A record has waited for longer than `max.compaction.lag.ms`.
     pub is_overdue: bool,
+    /// How often the log had been cut.
+    pub(super) cuts: u64,
 }
 
 impl Cleanable {
@@ -42,6 +45,7 @@ impl Log {
     /// # Errors
     /// When an index cannot be read.
     pub fn cleanable(&self, now_ms: i64) -> Result<Cleanable, StorageError> {
+        let cuts = self.cuts.load(Ordering::Acquire);
         let segments = self.segments.load_full();
         let (log_start, log_end) = (self.log_start_offset(), self.log_end_offset());
         let compacted_to = self.compacted_to();
@@ -61,6 +65,7 @@ impl Log {
             clean_bytes: bytes(&finished[..finished.len() - dirty.len()], i64::MAX),
             cleanable_bytes: bytes(dirty, first_uncleanable),
             is_overdue: self.is_overdue(dirty, now_ms)?,
+            cuts,
         })
     }
 

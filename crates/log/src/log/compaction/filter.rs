@@ -17,6 +17,8 @@ pub(super) struct Retention<'a> {
     pub(super) producers: BTreeMap<i64, ProducerState>,
     pub(super) high_watermark: i64,
     pub(super) delete_retention_ms: i64,
+    /// How often the log had been cut when the round began.
+    pub(super) cuts: u64,
     pub(super) now_ms: i64,
 }
 

@@ -95,6 +95,13 @@ impl Log {
         self.is_uncleanable.load(Ordering::Relaxed)
     }
 
+    /// Ends the round of compaction that is under way, if there is one, and makes those begin anew that were to begin. What is compacted so
+    /// far stays so.
+    pub(crate) fn interrupt_compaction(&self) {
+        let _state = self.lock();
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Compacts what `cleanable` says, with at most `map_bytes` of memory for keys; what does not fit is left to the next round.
     /// One round at a time.
     ///
@@ -106,9 +113,8 @@ impl Log {
         map_bytes: u64,
         now_ms: i64,
     ) -> Result<Compacted, CompactionError> {
-        let cuts = self.cuts.load(Ordering::Acquire);
-        let result = self.compact_round(cleanable, map_bytes, now_ms, cuts);
-        if result.is_err() && self.cuts.load(Ordering::Acquire) != cuts {
+        let result = self.compact_round(cleanable, map_bytes, now_ms);
+        if result.is_err() && self.cuts.load(Ordering::Acquire) != cleanable.cuts {
             // It may have read what was being cut.
             return Err(CompactionError::Interrupted);
         }
@@ -123,7 +129,6 @@ impl Log {
         cleanable: &Cleanable,
         map_bytes: u64,
         now_ms: i64,
-        cuts: u64,
     ) -> Result<Compacted, CompactionError> {
         let map = self.newest_offsets(cleanable, map_bytes)?;
         let end_offset = map.end_offset().max(cleanable.first_dirty_offset);
@@ -138,6 +143,7 @@ impl Log {
                 .collect(),
             high_watermark: self.high_watermark(),
             delete_retention_ms: self.config().delete_retention_ms,
+            cuts: cleanable.cuts,
             now_ms,
         };
         let mut compacted = Compacted { end_offset, ..Compacted::default() };
@@ -150,7 +156,7 @@ impl Log {
             compacted.bytes_after += bytes_after;
         }
         let _state = self.lock();
-        if self.cuts.load(Ordering::Acquire) != cuts {
+        if self.cuts.load(Ordering::Acquire) != cleanable.cuts {
             // What comes in place of what was cut is not compacted.
             return Err(CompactionError::Interrupted);
         }

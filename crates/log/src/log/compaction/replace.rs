@@ -1,8 +1,10 @@
 //! Putting a compacted segment in the place of those it was made from.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::CompactionError;
+use super::filter::Retention;
 use crate::files::Stage;
 use crate::log::retention::Deletion;
 use crate::log::{Log, Segments, State};
@@ -17,34 +19,36 @@ impl Log {
         &self,
         group: &[Arc<Segment>],
         cleaned: &Arc<Segment>,
-        now_ms: i64,
+        retention: &Retention<'_>,
     ) -> Result<(), CompactionError> {
         // Neither a truncation nor a flush meets the files half-way.
         let _exclusion = self.flush.exclude();
-        self.check_unchanged(&self.lock(), group)?;
+        self.check_unchanged(&self.lock(), group, retention.cuts)?;
         cleaned
             .change_stage(Stage::Swap)
             .and_then(|()| self.home.sync_names())
             .map_err(|e| self.failed(e))?;
         let mut state = self.lock();
-        let segments = self.check_unchanged(&state, group)?;
-        let swapped = self.swap(&mut state, &segments, group, cleaned, now_ms);
+        let segments = self.check_unchanged(&state, group, retention.cuts)?;
+        let swapped = self.swap(&mut state, &segments, group, cleaned, retention.now_ms);
         swapped.map_err(|e| self.failed(e))?;
         drop(state);
         Ok(self.home.sync_names().map_err(|e| self.failed(e))?)
     }
 
-    /// The segments, if `group` is still among them as it was.
+    /// The segments, if `group` is still among them as it was, and the round has not been ended.
     fn check_unchanged(
         &self,
         state: &State,
         group: &[Arc<Segment>],
+        cuts: u64,
     ) -> Result<Arc<Segments>, CompactionError> {
         let segments = self.segments.load_full();
         let is_there = segments
             .windows(group.len())
             .any(|window| window.iter().zip(group).all(|(present, expected)| present.id() == expected.id()));
-        match is_there && !state.is_closed && !self.is_failed() {
+        let is_same = is_there && self.cuts.load(Ordering::Acquire) == cuts;
+        match is_same && !state.is_closed && !self.is_failed() {
             true => Ok(segments),
             false => Err(CompactionError::Interrupted),
         }

@@ -30,7 +30,7 @@ impl Log {
         cleaned.remove_files()?;
         let written = self.rewrite(group, retention, transactions, &cleaned);
         let result = written.and_then(|is_changed| match is_changed || group.len() > 1 {
-            true => self.replace(group, &cleaned, retention.now_ms),
+            true => self.replace(group, &cleaned, retention),
             false => Ok(cleaned.remove_files()?),
         });
         if result.is_err() {
