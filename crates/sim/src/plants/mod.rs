@@ -9,6 +9,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use klamm_protocol::Uuid;
 use parking_lot::Mutex;
 
 use crate::random::Dice;
@@ -46,6 +47,8 @@ pub enum Plant {
     WrongPartition,
     /// `acks=all` waits for the leader alone.
     AcksAllAsOne,
+    /// Followers of a new leader cut their logs to the high watermark they know.
+    TruncateToHighWatermark,
     /// Followers do not ask where their logs part from the leader's.
     DivergenceUnchecked,
     /// A voter grants every vote it is asked for.
@@ -92,6 +95,11 @@ pub const ALL: &[(Plant, &str, &str)] = &[
     (Plant::WrongPartition, "wrong-partition", "records are appended to another partition"),
     (Plant::AcksAllAsOne, "acks-all-as-one", "acks=all is answered before the followers have the records"),
     (Plant::DivergenceUnchecked, "divergence-unchecked", "followers keep what the new leader does not have"),
+    (
+        Plant::TruncateToHighWatermark,
+        "truncate-to-hw",
+        "followers of a new leader cut their logs to the high watermark they know",
+    ),
     (Plant::VoteTwice, "vote-twice", "a voter grants every vote it is asked for"),
     (Plant::TwoLeaders, "two-leaders", "two brokers lead in one epoch"),
     (
@@ -116,6 +124,7 @@ impl Plant {
             self,
             AcksAllAsOne
                 | DivergenceUnchecked
+                | TruncateToHighWatermark
                 | VoteTwice
                 | TwoLeaders
                 | HighWatermarkBack
@@ -138,6 +147,23 @@ impl Plant {
 /// Assignments by group and generation.
 type Assignments = BTreeMap<(String, i32), Vec<u8>>;
 
+/// What a follower was told of a partition.
+#[derive(Clone, Copy, Debug)]
+struct Followed {
+    leader_epoch: i32,
+    high_watermark: i64,
+}
+
+impl Default for Followed {
+    /// Nothing yet: whatever it has stays.
+    fn default() -> Self {
+        Self { leader_epoch: i32::MAX, high_watermark: i64::MAX }
+    }
+}
+
+/// By follower, topic and partition.
+type Following = BTreeMap<(String, Uuid, i32), Followed>;
+
 /// The bug of a run, if it has one, and what decides when it shows. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Plants {
@@ -147,12 +173,19 @@ pub(crate) struct Plants {
     broker_epochs: Arc<Mutex<BTreeMap<i32, i64>>>,
     /// By group and generation: the assignment that was given first.
     assignments: Arc<Mutex<Assignments>>,
+    following: Arc<Mutex<Following>>,
 }
 
 impl Plants {
     /// With this bug, or none.
     pub(crate) fn new(plant: Option<Plant>, dice: Dice) -> Self {
-        Self { plant, dice, broker_epochs: Arc::default(), assignments: Arc::default() }
+        Self {
+            plant,
+            dice,
+            broker_epochs: Arc::default(),
+            assignments: Arc::default(),
+            following: Arc::default(),
+        }
     }
 
     /// Settings that contradict what the checks expect, `name=value`.

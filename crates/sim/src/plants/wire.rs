@@ -2,16 +2,19 @@
 
 use std::borrow::Cow;
 
+use klamm_protocol::messages::fetch_response::EpochEndOffset;
 use klamm_protocol::messages::{
     AlterPartitionRequest, BrokerRegistrationRequest, BrokerRegistrationResponse, DeleteRecordsRequest,
     FetchRequest, FetchResponse, MetadataResponse, OffsetCommitResponse, ProduceRequest, ProduceResponse,
     SyncGroupRequest, SyncGroupResponse, VoteResponse, alter_partition_request,
 };
-use klamm_protocol::{ApiKey, Decode, Encode, ErrorCode, Reader, Records, Writer};
+use klamm_protocol::{ApiKey, Decode, Encode, ErrorCode, Reader, Records, Uuid, Writer};
 
 use super::{Plant, Plants};
 use crate::network::Call;
 
+/// The metadata log's topic id.
+const METADATA: Uuid = Uuid::from_u128(1);
 /// Where a batch has its checksum, which covers what follows it.
 const CHECKSUM_AT: usize = 17;
 /// Where a batch has producer id, epoch and sequence, one behind the other.
@@ -93,6 +96,12 @@ impl Plants {
                 partitions.for_each(|partition| alter(&mut partition.records));
             });
         }
+        if call.key == ApiKey::Fetch
+            && call.is_from_node
+            && self.plant == Some(Plant::TruncateToHighWatermark)
+        {
+            self.cut_to_high_watermark(call, body);
+        }
         if call.key == ApiKey::BrokerRegistration && self.plant == Some(Plant::CrashUnnoticed) {
             let request = BrokerRegistrationRequest::decode(&mut Reader::new(&call.request), call.version);
             let response = BrokerRegistrationResponse::decode(&mut Reader::new(body), call.version);
@@ -100,6 +109,32 @@ impl Plants {
                 self.broker_epochs.lock().insert(request.broker_id, response.broker_epoch);
             }
         }
+    }
+
+    /// Who asks in a new leader's epoch is told to cut what is behind the high watermark that it was told last.
+    fn cut_to_high_watermark(&self, call: &Call, body: &mut Vec<u8>) {
+        let Ok(request) = FetchRequest::decode(&mut Reader::new(&call.request), call.version) else { return };
+        let mut following = self.following.lock();
+        change::<FetchResponse<'_>>(body, call.version, |response| {
+            for topic in response.responses.iter_mut().filter(|topic| topic.topic_id != METADATA) {
+                let asked = request.topics.iter().find(|asked| asked.topic_id == topic.topic_id);
+                for partition in topic.partitions.iter_mut().filter(|it| !it.error_code.is_error()) {
+                    let index = partition.partition_index;
+                    let key = (call.client.clone(), topic.topic_id, index);
+                    let known = following.entry(key).or_default();
+                    let told = std::mem::replace(&mut known.high_watermark, partition.high_watermark);
+                    // Within a session who asks as before is not named.
+                    let mut asked = asked.into_iter().flat_map(|asked| &asked.partitions);
+                    let Some(asked) = asked.find(|asked| asked.partition == index) else { continue };
+                    let epoch = std::mem::replace(&mut known.leader_epoch, asked.current_leader_epoch);
+                    if epoch < known.leader_epoch && told < asked.fetch_offset {
+                        partition.records = None;
+                        partition.diverging_epoch =
+                            EpochEndOffset { epoch: asked.last_fetched_epoch, end_offset: told };
+                    }
+                }
+            }
+        });
     }
 
     /// Changes the response to a call on its way to the client.
