@@ -126,14 +126,20 @@ fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveErro
     let allowed =
         bound.bytes_per_second().map_or(STEP_BYTES, |bytes| bytes.clamp(1, STEP_BYTES as u64) as usize);
     let moving = move_of(dirs, partition)?;
-    let copied = dirs.copy_step(&moving, allowed, now_ms)?;
-    bound.record(copied.bytes, broker.environment().clock.monotonic_ms());
-    if !copied.is_caught_up {
-        return Ok(None);
-    }
-    let moved = dirs.finish_move(&moving, now_ms)?;
-    partition.replace_log(moved.log);
-    Ok(moved.directory.id())
+    let copied = dirs.copy_step(&moving, allowed, now_ms).and_then(|copied| {
+        bound.record(copied.bytes, broker.environment().clock.monotonic_ms());
+        copied.is_caught_up.then(|| dirs.finish_move(&moving, now_ms)).transpose()
+    });
+    // Until a move is over the log is not compacted, so one that failed must not stay.
+    let moved = copied.inspect_err(|_| {
+        if let Err(error) = dirs.give_up_move(&moving, now_ms) {
+            broker.note_storage_error(&error);
+        }
+    })?;
+    Ok(moved.and_then(|moved| {
+        partition.replace_log(moved.log);
+        moved.directory.id()
+    }))
 }
 
 /// The move of this partition, and not of one that has its name since it was deleted.

@@ -78,6 +78,28 @@ fn a_move_takes_along_what_is_known_to_be_missing() {
     while !dirs.copy_step(&moving(&dirs), 1 << 20, 0).unwrap().is_caught_up {}
     let moved = dirs.finish_move(&moving(&dirs), 0).unwrap();
     assert_eq!((moved.log.gap(), moved.log.log_end_offset()), (Some(1), 4));
+    dirs.close(1, 1).unwrap();
+    drop((dirs, moved));
+    disk.restart(Crash::Process);
+    let dirs = open(&disk, &["/a", "/b"]).unwrap();
+    load(&dirs, 1);
+    assert_eq!(dirs.get(&partition(0)).unwrap().log.gap(), Some(1), "after a stop");
+}
+
+#[test]
+fn a_move_that_failed_can_be_given_up() {
+    let disk = SimulatedDisk::seeded(1);
+    let dirs = formatted(&disk, &["/a", "/b", "/c"]);
+    load(&dirs, 1);
+    create(&dirs, 0);
+    let ids: Vec<Uuid> = dirs.directories().iter().map(|directory| directory.id().unwrap()).collect();
+    assert!(dirs.start_move(&partition(0), ids[1], 0).unwrap());
+    let failed = moving(&dirs);
+    assert!(dirs.start_move(&partition(0), ids[2], 0).unwrap());
+    dirs.give_up_move(&failed, 0).unwrap();
+    assert!(dirs.move_of(&partition(0)).is_some(), "another has taken its place");
+    dirs.give_up_move(&moving(&dirs), 0).unwrap();
+    assert!(dirs.move_of(&partition(0)).is_none());
 }
 
 /// The current log was cut where its leader's log parted from it, and had caught up again before the next step of the copy.

@@ -151,8 +151,12 @@ impl MetadataLog {
 
     /// Whether a snapshot that another node took replaces the log as a whole.
     fn is_behind(&self, snapshot: SnapshotId) -> bool {
-        let is_older = self.log.latest_epoch().is_some_and(|epoch| epoch < snapshot.epoch);
-        self.log.log_end_offset() < snapshot.end_offset || is_older
+        let (end_offset, epoch) = (self.log.log_end_offset(), self.log.latest_epoch());
+        let is_older = epoch.is_some_and(|epoch| epoch < snapshot.epoch);
+        // What ends where the snapshot ends and has another epoch there is of a leader whose records were never committed.
+        let is_another =
+            end_offset == snapshot.end_offset && epoch.is_some_and(|epoch| epoch != snapshot.epoch);
+        end_offset < snapshot.end_offset || is_older || is_another
     }
 
     fn remove_unfinished_snapshots(&self) -> Result<(), MetadataLogError> {
@@ -445,6 +449,20 @@ mod tests {
     fn append(log: &Log, offsets: std::ops::Range<i64>, epoch: i32) {
         for offset in offsets {
             log.append_as_follower(&batch(offset, epoch), epoch, 0).unwrap();
+        }
+    }
+
+    /// As many records as the snapshot replaces, of a leader that never had them committed.
+    #[test]
+    fn a_log_of_another_epoch_that_ends_with_a_snapshot_is_replaced() {
+        for (epoch, begin) in [(1, 0), (3, 10)] {
+            let disk = SimulatedDisk::seeded(1);
+            let (dirs, log) = open(&disk);
+            append(&log, 0..10, epoch);
+            let name = SnapshotId { end_offset: 10, epoch: 1 }.to_string();
+            disk::replace_file(&disk, &log.dir().join(name), b"replaces the log", true).unwrap();
+            let log = MetadataLog::new(Arc::new(disk.clone()), dirs, log, 0).unwrap();
+            assert_eq!((log.log().log_start_offset(), log.log().log_end_offset()), (begin, 10));
         }
     }
 

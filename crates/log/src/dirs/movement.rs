@@ -110,6 +110,16 @@ impl LogDirs {
         }
     }
 
+    /// Gives this move up, unless it is over or another has taken its place.
+    pub fn give_up_move(&self, moving: &Move, now_ms: i64) -> Result<(), StorageError> {
+        let removed = {
+            let _changing = self.changing.lock();
+            let is_under_way = self.check_under_way(moving).is_ok();
+            is_under_way.then(|| self.futures.write().remove(&moving.partition)).flatten()
+        };
+        removed.map_or(Ok(()), |future| self.retire(&moving.partition, &future, now_ms))
+    }
+
     /// The partition's move, if one is under way.
     pub fn move_of(&self, partition: &TopicPartition) -> Option<Move> {
         let (current, future) = self.get(partition).zip(self.future(partition))?;
@@ -227,6 +237,11 @@ fn copy_once(current: &Log, future: &Log, bytes_max: usize, now_ms: i64) -> Resu
     let mut bytes = vec![0; data.length];
     disk::read_exact_at(&*data.file, &mut bytes, data.position)
         .map_err(|e| StorageError::new("read", &current.dir(), e))?;
+    if current.gap() == Some(offset) {
+        // A recovery finds what is missing between segments only.
+        let next = bytes.first_chunk().map_or(offset, |first| i64::from_be_bytes(*first));
+        future.begin_segment(next, now_ms)?;
+    }
     let appended = append(future, &bytes, now_ms)?;
     debug_assert!(appended.last_offset >= offset);
     Ok(bytes.len())

@@ -283,6 +283,15 @@ impl Log {
         Ok(Some(first.base_offset))
     }
 
+    /// Has the next record begin a segment, at `base_offset`.
+    pub(crate) fn begin_segment(&self, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
+        let mut state = self.lock();
+        match self.active().base_offset() < base_offset {
+            true => self.roll(&mut state, base_offset, now_ms).map_err(|e| self.failed(e)),
+            false => Ok(()),
+        }
+    }
+
     /// Finishes the last segment and begins a new one at `base_offset`.
     pub(super) fn roll(&self, state: &mut State, base_offset: i64, now_ms: i64) -> Result<(), StorageError> {
         let segments = self.segments.load_full();

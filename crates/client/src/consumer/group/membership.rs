@@ -11,7 +11,7 @@
 //! - A partition is in `owned` from the `Assigned` that names it until after it was given up or lost.
 //! - Nothing is joined while partitions are being given up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use klamm_protocol::ErrorCode;
 
@@ -249,10 +249,7 @@ impl Membership {
             }
             Phase::Assigning { members, is_told: is_told @ false, .. } if !self.is_counting => {
                 (*is_told, self.is_counting) = (true, true);
-                let mut topics: Vec<String> = members.iter().flat_map(|m| m.topics.clone()).collect();
-                topics.sort();
-                topics.dedup();
-                actions.push(Action::CountPartitions(topics));
+                actions.push(Action::CountPartitions(topics_of(members)));
             }
             _ => {}
         }
@@ -377,11 +374,15 @@ impl Membership {
         };
         self.identity = Identity { member_id: answer.member_id, generation: answer.generation };
         self.leads = answer.leader == self.identity.member_id;
-        self.phase = if self.leads && !answer.skip_assignment {
-            let members = answer.members.into_iter().map(member).collect();
-            Phase::Assigning { assignor, members, is_told: false }
-        } else {
-            self.syncing(assignor, Vec::new())
+        let members: Vec<Member> = answer.members.into_iter().map(member).collect();
+        if answer.skip_assignment && self.leads && !self.is_counting {
+            // A leader that comes back finds the assignment made, and looks after the topics from now on (KIP-814).
+            self.is_counting = true;
+            self.pending.push(Action::CountPartitions(topics_of(&members)));
+        }
+        self.phase = match self.leads && !answer.skip_assignment {
+            true => Phase::Assigning { assignor, members, is_told: false },
+            false => self.syncing(assignor, Vec::new()),
         };
     }
 
@@ -502,6 +503,12 @@ impl Membership {
 }
 
 /// A member as its subscription describes it. One that cannot be read wants nothing.
+/// All topics that members read.
+fn topics_of(members: &[Member]) -> Vec<String> {
+    let topics: BTreeSet<_> = members.iter().flat_map(|member| &member.topics).cloned().collect();
+    topics.into_iter().collect()
+}
+
 fn member((id, instance_id, subscription): (String, Option<String>, Vec<u8>)) -> Member {
     let read = subscription::decode_subscription(&subscription).unwrap_or_default();
     Member { id, instance_id, ..read }

@@ -51,6 +51,22 @@ fn joined(generation: i32, protocol: &str) -> Joined {
     }
 }
 
+/// The assignment is that of before; whether it still fits is for the leader to see.
+#[test]
+fn a_static_leader_that_comes_back_looks_after_the_topics() {
+    let mut membership = membership(&[Assignor::Range]);
+    membership.poll(0);
+    membership.coordinator_found(true, 0);
+    membership.poll(0);
+    membership.joined(Joined { skip_assignment: true, ..joined_as_leader(1, &["me"], "t") }, 0);
+    let mut told = kinds(&membership.poll(0));
+    told.sort();
+    assert_eq!(told, ["count t", "sync 0 assignments"]);
+    membership.counted(&BTreeMap::from([("t".to_owned(), 1)]));
+    membership.synced(ErrorCode::NONE, &assignment(&[0]), 0);
+    assert_eq!(kinds(&membership.poll(0)), ["assigned 0"]);
+}
+
 /// Refused, but with a name to come back under.
 fn named() -> Joined {
     Joined { code: ErrorCode::MEMBER_ID_REQUIRED, member_id: "me".to_owned(), ..Joined::default() }
