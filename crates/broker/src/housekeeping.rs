@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use klamm_log::{Cleanable, CompactionError, LogDirs, TopicPartition};
+use klamm_log::{Cleanable, CompactionError, LogDirs};
 
 use crate::broker::Broker;
 use crate::environment::Place;
@@ -143,9 +143,8 @@ fn due_compaction(
     match log.cleanable(now_ms) {
         Ok(cleanable) => {
             // A tombstone that is not copied yet must not go as long as what it deletes is in the copy.
-            let name = TopicPartition::new(&**partition.topic(), partition.index());
-            let is_due = broker.log_dirs().move_of(&name).is_none()
-                && cleanable.is_due(config.min_cleanable_dirty_ratio);
+            let is_due = cleanable.is_due(config.min_cleanable_dirty_ratio)
+                && broker.log_dirs().move_of(&partition.name()).is_none();
             is_due.then(|| (partition.clone(), cleanable))
         }
         Err(error) => {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use klamm_log::{LogDirs, Move, MoveError, TopicPartition};
+use klamm_log::{LogDirs, Move, MoveError};
 use klamm_metadata::TopicIdPartition;
 use klamm_protocol::Uuid;
 use parking_lot::Mutex;
@@ -53,7 +53,7 @@ impl<T> Moves<T> {
 
 /// Moves a replica whose move the log directories know of, when its turn comes.
 pub(crate) fn start(broker: &Arc<Broker>, partition: Arc<Partition>, target: Uuid) {
-    tracing::info!("{} moves to log directory {target}", name_of(&partition));
+    tracing::info!("{} moves to log directory {target}", partition.name());
     if broker.moves.add(partition) {
         let broker = broker.clone();
         broker.clone().environment().spawn(Place::Control, move || run(broker));
@@ -87,7 +87,7 @@ async fn run(broker: Arc<Broker>) {
 
 /// Copies until nothing is missing, lets the copy take the log's place and tells the controller.
 async fn move_one(broker: &Arc<Broker>, partition: Arc<Partition>) {
-    let name = name_of(&partition);
+    let name = partition.name();
     loop {
         wait_for_bound(broker).await;
         let (worker, moving) = (broker.clone(), partition.clone());
@@ -144,13 +144,9 @@ fn step(broker: &Broker, partition: &Partition) -> Result<Option<Uuid>, MoveErro
 
 /// The move of this partition, and not of one that has its name since it was deleted.
 fn move_of(dirs: &LogDirs, partition: &Partition) -> Result<Move, MoveError> {
-    let name = name_of(partition);
+    let name = partition.name();
     let moving = dirs.move_of(&name).filter(|moving| Arc::ptr_eq(moving.current(), &partition.log()));
     moving.ok_or(MoveError::NoReplica(name))
-}
-
-fn name_of(partition: &Partition) -> TopicPartition {
-    TopicPartition::new(&**partition.topic(), partition.index())
 }
 
 #[cfg(test)]
@@ -170,7 +166,7 @@ mod tests {
         let mut ids = 1..;
         dirs.format("cluster", 1, || Uuid::from_u128(ids.next().unwrap())).unwrap();
         let old = partition_on(&dirs, "t");
-        let name = name_of(&old);
+        let name = old.name();
         dirs.delete(&name, 0).unwrap();
         let log = dirs.create(&name, None, None, Arc::new(LogConfig::default()), 0).unwrap().log;
         dirs.start_move(&name, dirs.directories()[1].id().unwrap(), 0).unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use klamm_log::disk::Disk;
 use klamm_log::disk::simulated::{Crash, SimulatedDisk};
 use klamm_log::{
-    AbortedTransaction, Compacted, CompactionError, LeaderAppend, Log, LogConfig, LogOpening, verify,
+    AbortedTransaction, Compacted, CompactionError, LeaderAppend, Log, LogConfig, LogDirs, LogOpening, verify,
 };
 use klamm_records::{AcceptedBatch, BatchBuilder, Compression, NewRecord};
 use support::dirs::{formatted, partition};
@@ -448,15 +448,20 @@ fn indexes_that_a_stop_left_behind_follow_their_log_file() {
     assert_verified(&disk, &log);
 }
 
-/// A tombstone that is not copied yet must not go as long as what it deletes is in the copy.
-#[test]
-fn a_round_that_a_move_meets_ends() {
-    let disk = SimulatedDisk::seeded(1);
-    let dirs = formatted(&disk, &["/a", "/b"]);
+/// A partition of which a record and its tombstone are to be compacted.
+fn with_a_deleted_key() -> (LogDirs, Arc<Log>) {
+    let dirs = formatted(&SimulatedDisk::seeded(1), &["/a", "/b"]);
     let log = dirs.create(&partition(0), None, None, Arc::new(config()), 0).unwrap().log;
     put(&log, &[("key", Some("deleted"))]);
     put(&log, &[("key", None)]);
     roll(&log);
+    (dirs, log)
+}
+
+/// A tombstone that is not copied yet must not go as long as what it deletes is in the copy.
+#[test]
+fn a_round_that_a_move_meets_ends() {
+    let (dirs, log) = with_a_deleted_key();
     let cleanable = log.cleanable(0).unwrap();
     dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
     let round = log.compact(&cleanable, 1 << 20, 0);
@@ -467,12 +472,7 @@ fn a_round_that_a_move_meets_ends() {
 /// The copy has what a round took out of the log after it was copied, and must not come back when its tombstone goes.
 #[test]
 fn a_log_that_was_compacted_during_its_move_is_compacted_again() {
-    let disk = SimulatedDisk::seeded(1);
-    let dirs = formatted(&disk, &["/a", "/b"]);
-    let log = dirs.create(&partition(0), None, None, Arc::new(config()), 0).unwrap().log;
-    put(&log, &[("key", Some("deleted"))]);
-    put(&log, &[("key", None)]);
-    roll(&log);
+    let (dirs, log) = with_a_deleted_key();
     dirs.start_move(&partition(0), dirs.directories()[1].id().unwrap(), 0).unwrap();
     let moving = dirs.move_of(&partition(0)).unwrap();
     while !dirs.copy_step(&moving, 1 << 20, 0).unwrap().is_caught_up {}

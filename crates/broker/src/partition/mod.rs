@@ -28,7 +28,7 @@ use std::sync::atomic::AtomicI64;
 
 use arc_swap::{ArcSwap, Guard};
 use klamm_config::TopicConfig;
-use klamm_log::{FileHandle, Log, LogDirs, ReadError};
+use klamm_log::{FileHandle, Log, LogDirs, ReadError, TopicPartition};
 use klamm_net::FileSource;
 use klamm_protocol::{ErrorCode, Uuid};
 use klamm_records::ProduceRules;
@@ -142,6 +142,11 @@ impl Partition {
 
     pub(crate) fn index(&self) -> i32 {
         self.index
+    }
+
+    /// The name under which the log directories know it.
+    pub(crate) fn name(&self) -> TopicPartition {
+        TopicPartition::new(&*self.topic, self.index)
     }
 
     /// The log.

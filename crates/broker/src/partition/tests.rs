@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use klamm_config::{BrokerConfig, Layers};
 use klamm_log::disk::simulated::SimulatedDisk;
-use klamm_log::{LeaderAppend, LogConfig, TopicPartition};
+use klamm_log::{LeaderAppend, LogConfig};
 use klamm_metadata::partition::Partition as Registration;
 use klamm_metadata::{MetadataImage, MetadataRecord, Provenance};
 use klamm_net::{BoxFuture, Listener, Network, Stream};

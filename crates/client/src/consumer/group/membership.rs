@@ -502,13 +502,13 @@ impl Membership {
     }
 }
 
-/// A member as its subscription describes it. One that cannot be read wants nothing.
 /// All topics that members read.
 fn topics_of(members: &[Member]) -> Vec<String> {
     let topics: BTreeSet<_> = members.iter().flat_map(|member| &member.topics).cloned().collect();
     topics.into_iter().collect()
 }
 
+/// A member as its subscription describes it. One that cannot be read wants nothing.
 fn member((id, instance_id, subscription): (String, Option<String>, Vec<u8>)) -> Member {
     let read = subscription::decode_subscription(&subscription).unwrap_or_default();
     Member { id, instance_id, ..read }

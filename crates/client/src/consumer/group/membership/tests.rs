@@ -51,13 +51,19 @@ fn joined(generation: i32, protocol: &str) -> Joined {
     }
 }
 
-/// The assignment is that of before; whether it still fits is for the leader to see.
-#[test]
-fn a_static_leader_that_comes_back_looks_after_the_topics() {
+/// A member that waits for the answer to its first JoinGroup.
+fn joining() -> Membership {
     let mut membership = membership(&[Assignor::Range]);
     membership.poll(0);
     membership.coordinator_found(true, 0);
     membership.poll(0);
+    membership
+}
+
+/// The assignment is that of before; whether it still fits is for the leader to see.
+#[test]
+fn a_static_leader_that_comes_back_looks_after_the_topics() {
+    let mut membership = joining();
     membership.joined(Joined { skip_assignment: true, ..joined_as_leader(1, &["me"], "t") }, 0);
     let mut told = kinds(&membership.poll(0));
     told.sort();
@@ -122,10 +128,7 @@ fn a_new_member_asks_for_a_name_first() {
 
 #[test]
 fn the_leader_assigns() {
-    let mut membership = membership(&[Assignor::Range]);
-    membership.poll(0);
-    membership.coordinator_found(true, 0);
-    membership.poll(0);
+    let mut membership = joining();
     membership.joined(joined_as_leader(1, &["me", "other"], "t"), 0);
     assert_eq!(kinds(&membership.poll(0)), ["count t"]);
     membership.counted(&[("t".to_owned(), 3)].into());
@@ -194,10 +197,7 @@ fn a_lost_coordinator_does_not_end_the_membership() {
 
 #[test]
 fn a_cut_join_is_sent_again() {
-    let mut membership = membership(&[Assignor::Range]);
-    membership.poll(0);
-    membership.coordinator_found(true, 0);
-    membership.poll(0);
+    let mut membership = joining();
     membership.unanswered(false, 0);
     assert_eq!(kinds(&membership.poll(100)), ["find"]);
     membership.coordinator_found(true, 100);
@@ -261,10 +261,7 @@ fn a_name_that_comes_after_unsubscribing_is_given_back() {
 
 #[test]
 fn the_leader_assigns_by_what_it_has_asked_for_last() {
-    let mut membership = membership(&[Assignor::Range]);
-    membership.poll(0);
-    membership.coordinator_found(true, 0);
-    membership.poll(0);
+    let mut membership = joining();
     membership.joined(joined_as_leader(1, &["me"], "t"), 0);
     assert_eq!(kinds(&membership.poll(0)), ["count t"]);
     membership.subscribe(vec!["u".to_owned()]);
